@@ -1,0 +1,80 @@
+/** What can be known of a run and its steps. Plain data, the same words as the wire contract. */
+import type * as KagziError from "./KagziError.ts"
+
+/** Where a run is in its life. `SCHEDULED` and `PAUSED` belong to schedules only. */
+export type Status =
+  | "PENDING"
+  | "RUNNING"
+  | "SLEEPING"
+  | "COMPLETED"
+  | "FAILED"
+  | "CANCELLED"
+  | "SCHEDULED"
+  | "PAUSED"
+
+/** Whether a run in that state has ended. */
+export const isTerminal = (status: Status): boolean =>
+  status === "COMPLETED" || status === "FAILED" || status === "CANCELLED"
+
+/** JSON text in UTF-8, with metadata that is stored and returned unchanged. */
+export interface Payload {
+  readonly data: Uint8Array
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** What a step is: code that ran, a timer, or another workflow. */
+export type StepKind = "FUNCTION" | "SLEEP" | "CHILD_WORKFLOW"
+
+/** Where one attempt of a step is in its life. */
+export type StepStatus = "PENDING" | "RUNNING" | "COMPLETED" | "FAILED"
+
+/** A run as clients see it. Times are milliseconds since the epoch. */
+export interface Run {
+  readonly namespace: string
+  readonly runId: string
+  readonly externalId: string
+  readonly taskQueue: string
+  readonly workflowType: string
+  readonly version: string
+  readonly status: Status
+  readonly input: Payload
+  readonly output?: Payload
+  readonly error?: KagziError.Detail
+  /** Executions by the run's own retry policy, the first included. */
+  readonly attempts: number
+  readonly priority: number
+  readonly createdAt: number
+  readonly startedAt?: number
+  readonly finishedAt?: number
+  /** When a sleeping or delayed run goes on. */
+  readonly wakeUpAt?: number
+  readonly workerId?: string
+  readonly parentRunId?: string
+  readonly parentStepId?: string
+  readonly scheduleId?: string
+  readonly cronExpr?: string
+}
+
+/** One attempt of a step as clients see it. Times are milliseconds since the epoch. */
+export interface Step {
+  readonly namespace: string
+  readonly runId: string
+  readonly stepId: string
+  readonly name: string
+  readonly kind: StepKind
+  readonly status: StepStatus
+  readonly attempt: number
+  readonly input: Payload
+  readonly output?: Payload
+  readonly error?: KagziError.Detail
+  readonly createdAt: number
+  readonly startedAt?: number
+  readonly finishedAt?: number
+  /** When a sleep ends, or when a pending retry may begin. */
+  readonly dueAt?: number
+  /** Place in the order in which the steps of the run ended, from 1; absent while it has not ended for good. */
+  readonly sequence?: number
+  /** Its branch lost a race; it never ends. */
+  readonly cancelled: boolean
+  readonly childRunId?: string
+}

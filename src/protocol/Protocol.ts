@@ -1,0 +1,172 @@
+/**
+ * The port between the SDK and a server: what a client and a worker can ask, in the domain's own words.
+ *
+ * One behaviour, several ways to reach it: each implementation gives the same results, so nothing above this file knows
+ * how the words travel.
+ */
+import { Context, type Effect, type Option, type Scope } from "effect"
+import type * as KagziError from "../KagziError.ts"
+import type * as RetryPolicy from "../RetryPolicy.ts"
+import type { Payload, Run, Status, Step, StepKind } from "../Run.ts"
+
+/** What a start does when its id belongs to a run that has ended. An active run is returned, except for `reject`. */
+export type IfExists = "use-active" | "reject" | "return-finished"
+
+export interface StartRequest {
+  readonly namespace: string
+  readonly externalId: string
+  readonly taskQueue: string
+  readonly workflowType: string
+  readonly version: string
+  readonly input: Payload
+  readonly retryPolicy?: RetryPolicy.RetryPolicy
+  readonly ifExists: IfExists
+}
+
+/** Which runs to list. Times are milliseconds since the epoch, exclusive. */
+export interface RunFilter {
+  readonly namespace: string
+  readonly status?: Status
+  readonly workflowType?: string
+  readonly taskQueue?: string
+  readonly createdAfter?: number
+  readonly createdBefore?: number
+}
+
+/** One page of a listing; `next` is the token of the following page, absent on the last. */
+export interface Page<A> {
+  readonly items: ReadonlyArray<A>
+  readonly next?: string
+  readonly total?: number
+}
+
+export interface PageRequest {
+  readonly size?: number
+  readonly token?: string
+  readonly includeTotal?: boolean
+}
+
+export interface ServerInfo {
+  readonly version: string
+  readonly apiVersion: string
+  readonly supportedFeatures: ReadonlyArray<string>
+  readonly minSdkVersion: string
+}
+
+/** A worker's presence on one task queue. */
+export interface WorkerOptions {
+  readonly namespace: string
+  readonly taskQueue: string
+  readonly workflowTypes: ReadonlyArray<string>
+  readonly hostname: string
+  readonly pid: number
+  /** Keeps workers of one process apart. */
+  readonly instanceId: string
+  readonly version: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly queueConcurrencyLimit?: number
+  readonly workflowTypeConcurrency: Readonly<Record<string, number>>
+  /** The runs this worker holds at the moment, asked for each heartbeat. */
+  readonly held: () => ReadonlyArray<Held>
+}
+
+/** A run under the lease that a worker holds. */
+export interface Held {
+  readonly runId: string
+  readonly lease: number
+}
+
+/** A run handed to the worker. */
+export interface Task extends Held {
+  readonly run: Run
+  /** The latest attempt of every step begun so far, in the order they were first begun. */
+  readonly history: ReadonlyArray<Step>
+  /** The server's time of the claim: a wait with a `dueAt` up to it is due. */
+  readonly claimedAt: number
+}
+
+/** What the server tells a worker without being asked. */
+export type Notice =
+  | { readonly _tag: "Lost"; readonly held: Held }
+  | { readonly _tag: "Cancelled"; readonly held: Held }
+  | { readonly _tag: "Drain" }
+  /** The server no longer knows this worker: its runs are lost and it must register again. */
+  | { readonly _tag: "Forgotten" }
+
+/** A step as the server answers it. `dueIn` is how many milliseconds were left until `dueAt` when it answered. */
+export interface StepReply {
+  readonly step: Step
+  readonly dueIn?: number
+}
+
+/** A worker's connection for one task queue. Commands fail with `PreconditionFailed` when the lease is gone. */
+export interface WorkerLink {
+  readonly workerId: string
+  /** Waits for the next run to work on; none when the server's long poll came back empty. */
+  readonly poll: Effect.Effect<Option.Option<Task>, KagziError.KagziError>
+  /** The next notice; waits until there is one. */
+  readonly notice: Effect.Effect<Notice>
+  /**
+   * Begins a step, or asks for what became of it. `execute` says whether its code is to run now. A SLEEP with `sleep`
+   * starts its timer with the same write; it has ended when its status is COMPLETED.
+   */
+  readonly beginStep: (
+    held: Held,
+    step: {
+      readonly name: string
+      readonly kind: StepKind
+      readonly input: Payload
+      readonly retryPolicy?: RetryPolicy.RetryPolicy
+      readonly sleep?: { readonly millis: number } | { readonly until: number }
+    }
+  ) => Effect.Effect<StepReply & { readonly execute: boolean }, KagziError.KagziError>
+  readonly completeStep: (held: Held, stepId: string, output: Payload) => Effect.Effect<StepReply, KagziError.KagziError>
+  /**
+   * Records a failed attempt. With `retry` the reply's step is the next attempt, due later. With `released` the server
+   * has taken the run back to wait for the retry, and the worker must drop it.
+   */
+  readonly failStep: (
+    held: Held,
+    stepId: string,
+    error: KagziError.Detail
+  ) => Effect.Effect<StepReply & { readonly retry: boolean; readonly released: boolean }, KagziError.KagziError>
+  /** The step's branch lost a race: its timer is dropped and it never ends. */
+  readonly cancelStep: (held: Held, stepId: string) => Effect.Effect<void, KagziError.KagziError>
+  /** Every branch waits: the server parks the run until its earliest wait is due. False: one is due already. */
+  readonly suspend: (held: Held) => Effect.Effect<boolean, KagziError.KagziError>
+  /** Gives the run back, claimable at once. */
+  readonly release: (held: Held) => Effect.Effect<void, KagziError.KagziError>
+  readonly completeRun: (held: Held, output: Payload) => Effect.Effect<void, KagziError.KagziError>
+  readonly failRun: (held: Held, error: KagziError.Detail) => Effect.Effect<void, KagziError.KagziError>
+  /** Tells the server that no new task is wanted. */
+  readonly drain: Effect.Effect<void, KagziError.KagziError>
+}
+
+export interface Shape {
+  readonly start: (
+    request: StartRequest
+  ) => Effect.Effect<{ readonly runId: string; readonly alreadyExists: boolean }, KagziError.KagziError>
+  readonly getRun: (namespace: string, runId: string) => Effect.Effect<Run, KagziError.KagziError>
+  readonly getRunByExternalId: (namespace: string, externalId: string) => Effect.Effect<Run, KagziError.KagziError>
+  readonly listRuns: (filter: RunFilter, page: PageRequest) => Effect.Effect<Page<Run>, KagziError.KagziError>
+  /** Waits until the run has ended, however long that takes and through lost connections. */
+  readonly awaitRun: (namespace: string, runId: string) => Effect.Effect<Run, KagziError.KagziError>
+  readonly cancelRun: (namespace: string, runId: string) => Effect.Effect<Status, KagziError.KagziError>
+  readonly terminateRun: (
+    namespace: string,
+    runId: string,
+    reason: string
+  ) => Effect.Effect<Status, KagziError.KagziError>
+  readonly retryRun: (namespace: string, runId: string) => Effect.Effect<string, KagziError.KagziError>
+  readonly listSteps: (
+    filter: { readonly namespace: string; readonly runId: string; readonly name?: string },
+    page: PageRequest
+  ) => Effect.Effect<Page<Step>, KagziError.KagziError>
+  readonly serverInfo: Effect.Effect<ServerInfo, KagziError.KagziError>
+  readonly health: Effect.Effect<{ readonly serving: boolean; readonly message: string }, KagziError.KagziError>
+  /** Registers a worker; closing the scope deregisters it. Heartbeats go on in between. */
+  readonly connect: (options: WorkerOptions) => Effect.Effect<WorkerLink, KagziError.KagziError, Scope.Scope>
+}
+
+/** The way to a server. */
+export class Protocol extends Context.Service<Protocol, Shape>()("kagzi/protocol/Protocol") {}

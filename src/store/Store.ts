@@ -1,0 +1,212 @@
+/**
+ * The port between the engine and a database.
+ *
+ * A store knows rows and queries, and no rule of the lifecycle: it loads what a batch of commands touches, lets a pure
+ * function decide, and writes what that function returns, all in one transaction. When `transact` succeeds, its changes
+ * are on disk; when it fails, none of them are.
+ */
+import { Context, Data, type Effect, type Option } from "effect"
+import type * as RetryPolicy from "../RetryPolicy.ts"
+import type * as Run from "../Run.ts"
+
+/** The database could not do it. `message` is fit for a log, not for a client. */
+export class StoreError extends Data.TaggedError("StoreError")<{
+  readonly message: string
+  /** Whether the same call may succeed later. */
+  readonly transient: boolean
+  readonly cause?: unknown
+}> {}
+
+/** A namespace. Times are milliseconds since the epoch, here and below. */
+export interface NamespaceRecord {
+  readonly id: string
+  readonly namespace: string
+  readonly displayName: string
+  readonly description: string
+  readonly enabled: boolean
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** A run without its payloads, with what only the engine needs. */
+export interface RunRecord extends Omit<Run.Run, "input" | "output" | "wakeUpAt"> {
+  /** The policy given at the start, if one was. */
+  readonly retryPolicy?: RetryPolicy.RetryPolicy
+  /**
+   * When the run may be claimed: at once or after a delay (PENDING), when it wakes (SLEEPING), when its lease ends
+   * (RUNNING). Absent when it has ended.
+   */
+  readonly dueAt?: number
+  /** Counts claims; a command that carries another number comes from a worker that lost its lease. */
+  readonly leaseEpoch: number
+  readonly claimedAt?: number
+  /** Leases in a row that ran out with no step ended in between. */
+  readonly expiries: number
+  /** Step names begun so far. */
+  readonly stepCount: number
+  /** Steps that have ended for good so far. */
+  readonly sequence: number
+  /** Whether a step of the run failed for good. */
+  readonly stepFailed: boolean
+}
+
+/** One attempt of a step. */
+export interface StepRecord extends Run.Step {
+  /** Place in the order in which the names of the run were first begun, from 1; the same for all attempts. */
+  readonly position: number
+  readonly retryPolicy: RetryPolicy.Resolved
+}
+
+/** Whether a worker takes tasks, is finishing what it has, or is gone. */
+export type WorkerStatus = "ONLINE" | "DRAINING" | "OFFLINE"
+
+/** What a worker is known by: registering again with the same key gives the same id. */
+export interface WorkerKey {
+  readonly namespace: string
+  readonly taskQueue: string
+  readonly hostname: string
+  readonly pid: number
+  /** Keeps workers of one process apart; empty for peers that don't send it. */
+  readonly instanceId: string
+}
+
+/** A registered worker. */
+export interface WorkerRecord extends WorkerKey {
+  readonly workerId: string
+  readonly status: WorkerStatus
+  readonly version: string
+  readonly workflowTypes: ReadonlyArray<string>
+  readonly labels: Readonly<Record<string, string>>
+  readonly queueConcurrencyLimit?: number
+  readonly workflowTypeConcurrency: Readonly<Record<string, number>>
+  readonly registeredAt: number
+  readonly lastHeartbeatAt: number
+}
+
+/** What a batch needs to see. Everything named is loaded; what does not exist is missing from `Rows`. */
+export interface Wants {
+  readonly namespaces: ReadonlySet<string>
+  readonly runs: ReadonlySet<string>
+  /** For each, the active run with that id if there is one, else the newest that has ended. */
+  readonly externalIds: ReadonlyArray<{ readonly namespace: string; readonly externalId: string }>
+  /** For each, the latest attempt. */
+  readonly steps: ReadonlyArray<{ readonly runId: string; readonly name: string }>
+  readonly stepIds: ReadonlySet<string>
+  /** Runs of which all latest attempts with a `dueAt` are wanted. */
+  readonly waits: ReadonlySet<string>
+  readonly workers: ReadonlySet<string>
+  readonly workerKeys: ReadonlyArray<WorkerKey>
+  /** Workers of which all RUNNING runs are wanted. */
+  readonly workerRuns: ReadonlySet<string>
+  /** All workers not OFFLINE and not heard of since that time, with their RUNNING runs. */
+  readonly quietSince?: number
+  /** Runs due by `dueBy`, in the order of claims: due time, priority (higher first), age, run id. */
+  readonly claims: ReadonlyArray<{
+    readonly namespace: string
+    readonly taskQueue: string
+    readonly workflowTypes: ReadonlyArray<string>
+    readonly dueBy: number
+    readonly limit: number
+  }>
+}
+
+/** What was loaded. A step that a want by name or by wait found is in `steps`, whatever the want. */
+export interface Rows {
+  readonly namespaces: ReadonlyArray<NamespaceRecord>
+  readonly runs: ReadonlyArray<RunRecord>
+  readonly steps: ReadonlyArray<StepRecord>
+  readonly workers: ReadonlyArray<WorkerRecord>
+  /** Ids of the claimable runs, one list for each entry of `Wants.claims`, in the order of claims. */
+  readonly claims: ReadonlyArray<ReadonlyArray<string>>
+}
+
+/** What to write. Rows are whole; payloads of runs are written once and apart. */
+export interface Changes {
+  readonly insertNamespaces: ReadonlyArray<NamespaceRecord>
+  readonly updateNamespaces: ReadonlyArray<NamespaceRecord>
+  readonly insertRuns: ReadonlyArray<RunRecord>
+  readonly updateRuns: ReadonlyArray<RunRecord>
+  readonly inputs: ReadonlyArray<{ readonly runId: string; readonly payload: Run.Payload }>
+  /** Runs that take over the stored input of another. */
+  readonly copyInputs: ReadonlyArray<{ readonly runId: string; readonly from: string }>
+  readonly outputs: ReadonlyArray<{ readonly runId: string; readonly payload: Run.Payload }>
+  readonly insertSteps: ReadonlyArray<StepRecord>
+  readonly updateSteps: ReadonlyArray<StepRecord>
+  readonly insertWorkers: ReadonlyArray<WorkerRecord>
+  readonly updateWorkers: ReadonlyArray<WorkerRecord>
+}
+
+/** The place of a row in a listing ordered by a time and an id. */
+export interface Cursor {
+  readonly at: number
+  readonly id: string
+}
+
+/** One page of a listing. `limit` is the most rows wanted; `total` is counted only when asked for. */
+export interface Page<A> {
+  readonly items: ReadonlyArray<A>
+  /** Exact: whether rows follow the last item. */
+  readonly hasMore: boolean
+  readonly total?: number
+}
+
+/** Which runs to list. Absent fields don't filter; times are exclusive. */
+export interface RunFilter {
+  readonly namespace: string
+  readonly status?: Run.Status
+  readonly workflowType?: string
+  readonly taskQueue?: string
+  readonly createdAfter?: number
+  readonly createdBefore?: number
+}
+
+export interface Shape {
+  /** The time of the database's clock, or of the process where the database has none of its own. */
+  readonly now: Effect.Effect<number>
+  /** Loads, decides, writes and commits in one transaction. `decide` may run again when the database asks for it. */
+  readonly transact: <A>(
+    wants: Wants,
+    decide: (rows: Rows) => { readonly changes: Changes; readonly value: A }
+  ) => Effect.Effect<A, StoreError>
+
+  readonly getNamespace: (namespace: string) => Effect.Effect<Option.Option<NamespaceRecord>, StoreError>
+  readonly getRun: (namespace: string, runId: string) => Effect.Effect<Option.Option<Run.Run>, StoreError>
+  readonly getRunByExternalId: (
+    namespace: string,
+    externalId: string
+  ) => Effect.Effect<Option.Option<Run.Run>, StoreError>
+  /** Newest first: by creation, then run id, both descending. */
+  readonly listRuns: (
+    filter: RunFilter,
+    page: { readonly limit: number; readonly after?: Cursor; readonly count: boolean }
+  ) => Effect.Effect<Page<Run.Run>, StoreError>
+  readonly getStep: (namespace: string, stepId: string) => Effect.Effect<Option.Option<Run.Step>, StoreError>
+  /** All attempts, oldest first: by creation, then step id. */
+  readonly listSteps: (
+    filter: { readonly namespace: string; readonly runId: string; readonly name?: string },
+    page: { readonly limit: number; readonly after?: Cursor; readonly count: boolean }
+  ) => Effect.Effect<Page<Run.Step>, StoreError>
+  /**
+   * The latest attempt of every step of a run, by position, for replay: at most `maxBytes` of payloads a page, and
+   * at least one step. `after` is the position of the last step of the page before.
+   */
+  readonly history: (
+    runId: string,
+    after: number,
+    maxBytes: number
+  ) => Effect.Effect<{ readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }, StoreError>
+  readonly getWorker: (workerId: string) => Effect.Effect<Option.Option<WorkerRecord>, StoreError>
+  /** The earliest `dueAt` of a run of those types on that queue. */
+  readonly nextDue: (
+    namespace: string,
+    taskQueue: string,
+    workflowTypes: ReadonlyArray<string>
+  ) => Effect.Effect<Option.Option<number>, StoreError>
+  /** When the worker not OFFLINE that was silent longest was last heard of. */
+  readonly quietest: Effect.Effect<Option.Option<number>, StoreError>
+  /** Runs a query that touches the database. */
+  readonly ping: Effect.Effect<void, StoreError>
+}
+
+/** The database of a server. */
+export class Store extends Context.Service<Store, Shape>()("kagzi/store/Store") {}
