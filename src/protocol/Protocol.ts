@@ -120,7 +120,11 @@ export interface WorkerLink {
       readonly sleep?: { readonly millis: number } | { readonly until: number }
     }
   ) => Effect.Effect<StepReply & { readonly execute: boolean }, KagziError.KagziError>
-  readonly completeStep: (held: Held, stepId: string, output: Payload) => Effect.Effect<StepReply, KagziError.KagziError>
+  readonly completeStep: (
+    held: Held,
+    stepId: string,
+    output: Payload
+  ) => Effect.Effect<StepReply, KagziError.KagziError>
   /**
    * Records a failed attempt. With `retry` the reply's step is the next attempt, due later. With `released` the server
    * has taken the run back to wait for the retry, and the worker must drop it.
