@@ -17,7 +17,7 @@ import {
   type Payload as ProtoPayload,
   type RetryPolicy as ProtoRetryPolicy
 } from "../../gen/kagzi/v1/common_pb.ts"
-import { HeldRunSchema, type HeldRun } from "../../gen/kagzi/v1/worker_pb.ts"
+import type { HeldRun, HeldRunSchema } from "../../gen/kagzi/v1/worker_pb.ts"
 import * as KagziError from "../KagziError.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
 import type { Payload } from "../Run.ts"

@@ -1,0 +1,19 @@
+/** Where a server is. */
+import { Result } from "effect"
+
+/**
+ * The origin of an address such as `http://localhost:50051`, or a text that says what is wrong with it. Without a
+ * scheme it is `http`.
+ */
+export const parse = (address: string): Result.Result<string, string> => {
+  const refuse = (reason: string) => Result.fail(`Invalid server address ${JSON.stringify(address)}: ${reason}`)
+  const trimmed = address.trim()
+  if (trimmed === "") return refuse("it is empty")
+  const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(trimmed) ? trimmed : `http://${trimmed}`
+  if (!URL.canParse(text)) return refuse("it must look like http://HOST:PORT")
+  const url = new URL(text)
+  if (url.protocol !== "http:" && url.protocol !== "https:") return refuse("the scheme must be http or https")
+  if (url.username !== "" || url.password !== "") return refuse("credentials belong in apiKey")
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") return refuse("it must end after the port")
+  return Result.succeed(url.origin)
+}

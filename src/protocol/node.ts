@@ -1,0 +1,181 @@
+/**
+ * RPCs over a real connection from Node.js.
+ *
+ * gRPC runs over cleartext HTTP/2 (or TLS for `https`), gRPC-Web and Connect over HTTP/1.1.
+ */
+import { Code, ConnectError, type Transport } from "@connectrpc/connect"
+import { createNodeHttpClient, Http2SessionManager } from "@connectrpc/connect-node"
+import type { UniversalClientFn } from "@connectrpc/connect/protocol"
+import { createTransport as createConnectTransport } from "@connectrpc/connect/protocol-connect"
+import { createTransport as createGrpcTransport } from "@connectrpc/connect/protocol-grpc"
+import { createTransport as createGrpcWebTransport } from "@connectrpc/connect/protocol-grpc-web"
+import { Effect, Layer, Redacted, Result, type Scope } from "effect"
+import { InvalidArgument } from "../KagziError.ts"
+import * as Address from "./address.ts"
+import { detailHeader, fromConnectError, renamedDetailHeader } from "./errors.ts"
+import { Rpc, type Shape } from "./Rpc.ts"
+import { traceparent, traceparentHeader } from "./traceContext.ts"
+
+export interface Options {
+  /** `http://HOST:PORT` or `https://HOST:PORT`. */
+  readonly address: string
+  /** `grpc` unless told otherwise. */
+  readonly protocol?: "grpc" | "grpc-web" | "connect"
+  /** Sent as a bearer token. */
+  readonly apiKey?: Redacted.Redacted<string> | string
+  /** Certificates to trust for `https` beside the well-known ones, in PEM. */
+  readonly ca?: string
+  /** The largest answer taken, in bytes; 16 MiB unless told otherwise. */
+  readonly readMaxBytes?: number
+  /** How long a connection with calls on it may be silent before it is asked for a sign of life; 15 s. */
+  readonly keepAliveMillis?: number
+  /** How long to wait for that sign before the connection counts as dead; 10 s. */
+  readonly keepAliveTimeoutMillis?: number
+  /**
+   * How many calls share one HTTP/2 connection; further ones open another. 100, which servers allow at least: beyond
+   * their limit a call would wait unseen behind the long polls.
+   */
+  readonly callsPerConnection?: number
+}
+
+const renameDetail = (headers: Headers) => {
+  const value = headers.get(detailHeader)
+  if (value === null) return
+  headers.delete(detailHeader)
+  headers.set(renamedDetailHeader, value)
+}
+
+/** Hides the detail header from connect-es; `renamedDetailHeader` says why. Trailers are there when the body ends. */
+const renaming =
+  (client: UniversalClientFn): UniversalClientFn =>
+  (request) =>
+    client(request).then((response) => {
+      renameDetail(response.header)
+      const source = response.body[Symbol.asyncIterator]()
+      const body: AsyncIterator<Uint8Array> = {
+        ...(source.throw === undefined ? {} : { throw: (reason?: unknown) => source.throw!(reason) }),
+        next: () =>
+          source.next().then((result) => {
+            if (result.done === true) renameDetail(response.trailer)
+            return result
+          })
+      }
+      return { ...response, body: { [Symbol.asyncIterator]: () => body } }
+    })
+
+const transportOptions = (origin: string, options: Options, httpClient: UniversalClientFn) => ({
+  baseUrl: origin,
+  httpClient,
+  useBinaryFormat: true,
+  interceptors: [],
+  acceptCompression: [],
+  sendCompression: null,
+  compressMinBytes: 1024,
+  readMaxBytes: options.readMaxBytes ?? 16 * 1024 * 1024,
+  writeMaxBytes: 0xffff_ffff
+})
+
+interface Connection {
+  readonly transport: Transport
+  readonly close: () => void
+  calls: number
+}
+
+const http2Connection = (origin: string, options: Options): Connection => {
+  const session = new Http2SessionManager(
+    origin,
+    {
+      pingIntervalMs: options.keepAliveMillis ?? 15_000,
+      pingTimeoutMs: options.keepAliveTimeoutMillis ?? 10_000
+    },
+    options.ca === undefined ? {} : { ca: options.ca }
+  )
+  const httpClient = renaming(createNodeHttpClient({ httpVersion: "2", sessionProvider: () => session }))
+  return {
+    transport: createGrpcTransport(transportOptions(origin, options, httpClient)),
+    close: () => session.abort(new ConnectError("connection closed", Code.Canceled)),
+    calls: 0
+  }
+}
+
+const http1Connection = (origin: string, options: Options, protocol: "grpc-web" | "connect"): Connection => {
+  const httpClient = createNodeHttpClient({
+    httpVersion: "1.1",
+    nodeOptions: options.ca === undefined ? {} : { ca: options.ca }
+  })
+  return {
+    transport:
+      protocol === "connect"
+        ? createConnectTransport(transportOptions(origin, options, httpClient))
+        : createGrpcWebTransport(transportOptions(origin, options, renaming(httpClient))),
+    close: () => undefined,
+    calls: 0
+  }
+}
+
+/** Takes the first connection with room for a call, and opens another when there is none. */
+const pool = (open: () => Connection, callsPerConnection: number) => {
+  const connections: Array<Connection> = []
+  const take = () => {
+    const free = connections.find((connection) => connection.calls < callsPerConnection)
+    if (free !== undefined) {
+      free.calls++
+      return free
+    }
+    const connection = open()
+    connection.calls++
+    connections.push(connection)
+    return connection
+  }
+  const release = (connection: Connection) =>
+    Effect.sync(() => {
+      connection.calls--
+    })
+  const close = Effect.sync(() => {
+    for (const connection of connections) connection.close()
+  })
+  return { take: Effect.sync(take), release, close }
+}
+
+const authorization = (apiKey: Options["apiKey"]): Readonly<Record<string, string>> => {
+  const value = Redacted.isRedacted(apiKey) ? Redacted.value(apiKey) : apiKey
+  return value === undefined || value === "" ? {} : { authorization: `Bearer ${value}` }
+}
+
+/** RPCs to the server at an address. Nothing is connected before the first call. Fails when the address is no address. */
+export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Scope.Scope> =>
+  Effect.gen(function* () {
+    const parsed = Address.parse(options.address)
+    if (Result.isFailure(parsed)) return yield* new InvalidArgument({ message: parsed.failure })
+    const origin = parsed.success
+    const { protocol = "grpc" } = options
+    const auth = authorization(options.apiKey)
+    const connections =
+      protocol === "grpc"
+        ? pool(() => http2Connection(origin, options), options.callsPerConnection ?? 100)
+        : pool(() => http1Connection(origin, options, protocol), Number.POSITIVE_INFINITY)
+    yield* Effect.addFinalizer(() => connections.close)
+
+    const call: Shape["call"] = (method, input, callOptions = {}) =>
+      Effect.contextWith((context: Parameters<typeof traceparent>[0]) => {
+        const parent = traceparent(context)
+        const headers = {
+          ...auth,
+          ...(parent === undefined ? {} : { [traceparentHeader]: parent }),
+          ...callOptions.headers
+        }
+        return Effect.acquireUseRelease(
+          connections.take,
+          ({ transport }) =>
+            Effect.tryPromise({
+              try: (signal) => transport.unary(method, signal, callOptions.timeoutMillis, headers, input),
+              catch: (reason) => fromConnectError(reason, `the server at ${origin}`)
+            }),
+          connections.release
+        )
+      }).pipe(Effect.map((response) => response.message))
+    return { call }
+  })
+
+/** `make` as a layer. */
+export const layer = (options: Options): Layer.Layer<Rpc, InvalidArgument> => Layer.effect(Rpc, make(options))
