@@ -50,6 +50,12 @@ export interface RunRecord extends Omit<Run.Run, "input" | "output" | "wakeUpAt"
   readonly stepFailed: boolean
 }
 
+/** When a run that sleeps, or waits for its next execution, goes on: what clients see as `wakeUpAt` at the time `now`. */
+export const wakeUpAt = (run: Pick<RunRecord, "status" | "dueAt">, now: number): number | undefined =>
+  run.status === "SLEEPING" || (run.status === "PENDING" && run.dueAt !== undefined && run.dueAt > now)
+    ? run.dueAt
+    : undefined
+
 /** One attempt of a step. */
 export interface StepRecord extends Run.Step {
   /** Place in the order in which the names of the run were first begun, from 1; the same for all attempts. */
@@ -92,15 +98,19 @@ export interface Wants {
   /** For each, the latest attempt. */
   readonly steps: ReadonlyArray<{ readonly runId: string; readonly name: string }>
   readonly stepIds: ReadonlySet<string>
-  /** Runs of which all latest attempts with a `dueAt` are wanted. */
+  /** Runs of which all latest attempts that wait are wanted: PENDING or RUNNING, with a `dueAt`. */
   readonly waits: ReadonlySet<string>
   readonly workers: ReadonlySet<string>
+  /** For each, the worker known by it that is not OFFLINE. */
   readonly workerKeys: ReadonlyArray<WorkerKey>
   /** Workers of which all RUNNING runs are wanted. */
   readonly workerRuns: ReadonlySet<string>
-  /** All workers not OFFLINE and not heard of since that time, with their RUNNING runs. */
+  /** All workers not OFFLINE and last heard of at that time or before, with their RUNNING runs. */
   readonly quietSince?: number
-  /** Runs due by `dueBy`, in the order of claims: due time, priority (higher first), age, run id. */
+  /**
+   * Runs due by `dueBy` (at that time or before), whatever their status, in the order of claims: due time, priority
+   * (higher first), age, run id. Their rows are loaded as by `runs`, and their waits as by `waits`.
+   */
   readonly claims: ReadonlyArray<{
     readonly namespace: string
     readonly taskQueue: string
@@ -120,7 +130,12 @@ export interface Rows {
   readonly claims: ReadonlyArray<ReadonlyArray<string>>
 }
 
-/** What to write. Rows are whole; payloads of runs are written once and apart. */
+/**
+ * What to write. Rows are whole; payloads of runs are written once and apart. A row is inserted or updated, not both,
+ * and updating one that does not exist is an error. Updates come before inserts, so that a run or worker that ends
+ * makes room for its successor. What a row is created with stays: an update changes neither ids, names, keys, times of
+ * creation and parents, nor the retry policy of a run or the input of a step.
+ */
 export interface Changes {
   readonly insertNamespaces: ReadonlyArray<NamespaceRecord>
   readonly updateNamespaces: ReadonlyArray<NamespaceRecord>
@@ -141,6 +156,9 @@ export interface Cursor {
   readonly at: number
   readonly id: string
 }
+
+/** A page of a listing ends before its payloads exceed this many bytes; it has at least one row if there is one. */
+export const pageBytes = 3 * 1024 * 1024
 
 /** One page of a listing. `limit` is the most rows wanted; `total` is counted only when asked for. */
 export interface Page<A> {

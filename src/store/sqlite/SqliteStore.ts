@@ -1,0 +1,118 @@
+/**
+ * The store on a file of the machine, with the SQLite that comes with Node.
+ *
+ * **Details**
+ *
+ * The file is locked for as long as the process lives; the operating system lets go of it however the process ends.
+ * Commits are flushed to disk before they are reported (`synchronous = FULL`).
+ *
+ * **Gotchas**
+ *
+ * SQLite works on the calling thread: each call blocks the event loop, a transaction for as long as the disk takes to
+ * flush it.
+ */
+import { Clock, Effect, Layer, Option, Result } from "effect"
+import { type Changes, type Rows, type Shape, Store, StoreError } from "../Store.ts"
+import { type Database, open } from "./database.ts"
+import * as listings from "./queries/listings.ts"
+import { load } from "./queries/load.ts"
+import * as runs from "./queries/runs.ts"
+import { save } from "./queries/save.ts"
+import * as steps from "./queries/steps.ts"
+import * as workers from "./queries/workers.ts"
+
+const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
+  const queries = {
+    namespaces: workers.makeNamespaces(prepare),
+    runs: runs.make(prepare),
+    steps: steps.make(prepare),
+    workers: workers.make(prepare)
+  }
+  const lists = listings.make(prepare, queries.steps)
+  const begin = prepare("BEGIN IMMEDIATE")
+  const commit = prepare("COMMIT")
+  const touch = prepare("SELECT count(*) FROM sqlite_schema")
+
+  const read = <A>(query: () => A): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() => Effect.fromResult(attempt(query)))
+
+  const transact = <A>(
+    wants: Parameters<Shape["transact"]>[0],
+    decide: (rows: Rows) => { readonly changes: Changes; readonly value: A }
+  ): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() => {
+      const loaded = attempt(() => {
+        begin.run()
+        return load(queries, wants)
+      })
+      if (Result.isFailure(loaded)) {
+        rollback()
+        return Effect.fail(loaded.failure)
+      }
+      const decided = Result.try({ try: () => decide(loaded.success), catch: (defect) => defect })
+      if (Result.isFailure(decided)) {
+        rollback()
+        return Effect.die(decided.failure)
+      }
+      const saved = attempt(() => {
+        const missing = save(queries, decided.success.changes)
+        if (missing === undefined) commit.run()
+        return missing
+      })
+      if (Result.isFailure(saved)) {
+        rollback()
+        return Effect.fail(saved.failure)
+      }
+      if (saved.success !== undefined) {
+        rollback()
+        return Effect.fail(new StoreError({ message: `${file}: there is no ${saved.success}`, transient: false }))
+      }
+      return Effect.succeed(decided.success.value)
+    })
+
+  return {
+    now: Clock.currentTimeMillis,
+    transact,
+    getNamespace: (namespace) => read(() => Option.fromUndefinedOr(queries.namespaces.byName(namespace))),
+    getRun: (namespace, runId) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        read(() => Option.fromUndefinedOr(lists.run(namespace, runId, now)))
+      ),
+    getRunByExternalId: (namespace, externalId) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        read(() => {
+          const found = queries.runs.byExternalId(namespace, externalId)
+          return Option.fromUndefinedOr(found && lists.run(namespace, found.runId, now))
+        })
+      ),
+    listRuns: (filter, page) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => read(() => lists.runs(filter, page, now))),
+    getStep: (namespace, stepId) => read(() => Option.fromUndefinedOr(lists.step(namespace, stepId))),
+    listSteps: (filter, page) => read(() => lists.steps(filter, page)),
+    history: (runId, after, maxBytes) => read(() => queries.steps.history(runId, after, maxBytes)),
+    getWorker: (workerId) => read(() => Option.fromUndefinedOr(queries.workers.byId(workerId))),
+    nextDue: (namespace, taskQueue, workflowTypes) =>
+      read(() => Option.fromUndefinedOr(queries.runs.nextDue(namespace, taskQueue, workflowTypes))),
+    quietest: read(() => Option.fromUndefinedOr(queries.workers.quietest())),
+    ping: read(() => {
+      touch.get()
+    })
+  }
+}
+
+/** Opens the database. Preparing the statements reads the schema, which may turn out to be damaged. */
+const acquire = Effect.fnUntraced(function* (file: string) {
+  const database = yield* open(file)
+  return yield* Effect.fromResult(database.attempt(() => make(database)))
+})
+
+/**
+ * The store on that file, which is made, with its folder, if it does not exist.
+ *
+ * Fails with a `StoreError` whose message names the file when another process holds it, when it is not ours, is
+ * damaged, or was written by a newer version.
+ */
+export const layer = (path: string): Layer.Layer<Store, StoreError> => Layer.effect(Store, acquire(path))
+
+/** A store that lives in memory and is gone with its scope. */
+export const layerMemory: Layer.Layer<Store, StoreError> = layer(":memory:")

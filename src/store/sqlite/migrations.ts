@@ -1,0 +1,126 @@
+/**
+ * The schema, as the list of steps that lead to it. `PRAGMA user_version` holds how many were applied; a step that was
+ * released is never edited.
+ *
+ * Payloads are kept out of the rows that change: every transition rewrites the row of a run or a step, and must not
+ * rewrite megabytes with it. Those of runs are in tables of their own, those of steps too when they are large. Their
+ * key is `seq` of the row they belong to, which appends to one tree instead of touching a second one for an id.
+ *
+ * Codes: runs.status 1 PENDING, 2 RUNNING, 3 SLEEPING, 4 COMPLETED, 5 FAILED, 6 CANCELLED, 7 SCHEDULED, 8 PAUSED;
+ * steps.status 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 FAILED; workers.status 1 ONLINE, 2 DRAINING, 3 OFFLINE. Conditions of partial indexes must appear word for word in the
+ * queries that are to use them.
+ */
+export const migrations: ReadonlyArray<string> = [
+  `
+  CREATE TABLE namespaces (
+    namespace TEXT NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+  );
+
+  CREATE TABLE runs (
+    seq INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL UNIQUE,
+    namespace TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    task_queue TEXT NOT NULL,
+    workflow_type TEXT NOT NULL,
+    version TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    parent_run_id TEXT,
+    parent_step_id TEXT,
+    schedule_id TEXT,
+    cron_expr TEXT,
+    retry_policy TEXT,
+    status INTEGER NOT NULL,
+    error TEXT,
+    attempts INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    worker_id TEXT,
+    due_at INTEGER,
+    lease_epoch INTEGER NOT NULL,
+    claimed_at INTEGER,
+    expiries INTEGER NOT NULL,
+    step_count INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    step_failed INTEGER NOT NULL
+  );
+  CREATE TABLE run_inputs (seq INTEGER PRIMARY KEY, data BLOB, metadata TEXT);
+  CREATE TABLE run_outputs (seq INTEGER PRIMARY KEY, data BLOB, metadata TEXT);
+
+  -- what may be claimed, in the order of claims; runs that have ended are not in it
+  CREATE INDEX runs_due
+    ON runs (namespace, task_queue, workflow_type, due_at, priority DESC, created_at, run_id) WHERE due_at IS NOT NULL;
+  CREATE INDEX runs_by_worker ON runs (worker_id) WHERE status = 2;
+  CREATE UNIQUE INDEX runs_active ON runs (namespace, external_id) WHERE status NOT IN (4, 5, 6);
+  -- read backwards for the newest: seq grows with every run
+  CREATE INDEX runs_ended ON runs (namespace, external_id) WHERE status IN (4, 5, 6);
+  -- listings are newest first; ascending indexes read backwards, because appending fills pages better
+  CREATE INDEX runs_by_age ON runs (namespace, created_at, run_id);
+  CREATE INDEX runs_by_status ON runs (namespace, status, created_at, run_id);
+  CREATE INDEX runs_by_type ON runs (namespace, workflow_type, created_at, run_id);
+  CREATE INDEX runs_by_queue ON runs (namespace, task_queue, created_at, run_id);
+
+  CREATE TABLE steps (
+    seq INTEGER PRIMARY KEY,
+    step_id TEXT NOT NULL UNIQUE,
+    run_id TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    retry_policy TEXT NOT NULL,
+    error TEXT,
+    started_at INTEGER,
+    finished_at INTEGER,
+    due_at INTEGER,
+    sequence INTEGER,
+    cancelled INTEGER NOT NULL,
+    child_run_id TEXT,
+    input_size INTEGER NOT NULL,
+    input BLOB,
+    input_metadata TEXT,
+    output_size INTEGER,
+    output BLOB,
+    output_metadata TEXT
+  );
+  -- payloads too large for the row
+  CREATE TABLE step_inputs (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
+  CREATE TABLE step_outputs (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
+
+  CREATE UNIQUE INDEX steps_by_name ON steps (run_id, name, attempt);
+  -- history seeks from position to position, so that old attempts cost nothing
+  CREATE INDEX steps_by_position ON steps (run_id, position, attempt DESC);
+  CREATE INDEX steps_by_age ON steps (run_id, created_at, step_id);
+  CREATE INDEX steps_waiting ON steps (run_id) WHERE due_at IS NOT NULL AND status IN (1, 2);
+
+  CREATE TABLE workers (
+    worker_id TEXT NOT NULL PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    task_queue TEXT NOT NULL,
+    hostname TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    instance_id TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    version TEXT NOT NULL,
+    workflow_types TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    queue_concurrency_limit INTEGER,
+    workflow_type_concurrency TEXT NOT NULL,
+    registered_at INTEGER NOT NULL,
+    last_heartbeat_at INTEGER NOT NULL
+  );
+  CREATE UNIQUE INDEX workers_by_key
+    ON workers (namespace, task_queue, hostname, pid, instance_id) WHERE status <> 3;
+  CREATE INDEX workers_by_heartbeat ON workers (last_heartbeat_at) WHERE status <> 3;
+  `
+]

@@ -1,0 +1,167 @@
+/** Queries of clients: runs with their payloads, and pages of runs and steps. */
+import type { SQLInputValue } from "node:sqlite"
+import type { Run, Step } from "../../../Run.ts"
+import { type Cursor, type Page, pageBytes, type RunFilter } from "../../Store.ts"
+import { runStatus } from "../codes.ts"
+import type { Prepare } from "../database.ts"
+import { prefixed, toPayload } from "../rows.ts"
+import { type RunRow, runColumns, toRun, toRunRecord } from "../runRow.ts"
+import { payloadBytes, type StepRow, stepColumns, toStep } from "../stepRow.ts"
+import type { Steps } from "./steps.ts"
+
+type FullRow = readonly [
+  ...run: RunRow,
+  input: Uint8Array | null,
+  inputMetadata: string | null,
+  hasOutput: number,
+  output: Uint8Array | null,
+  outputMetadata: string | null
+]
+
+const full = `SELECT ${prefixed("r", runColumns)}, i.data, i.metadata, o.seq IS NOT NULL, o.data, o.metadata
+  FROM runs AS r LEFT JOIN run_inputs AS i ON i.seq = r.seq LEFT JOIN run_outputs AS o ON o.seq = r.seq`
+
+interface Paging {
+  readonly limit: number
+  readonly after?: Cursor
+  readonly count: boolean
+}
+
+interface Condition {
+  readonly sql: string
+  readonly params: ReadonlyArray<SQLInputValue>
+}
+
+const where = (conditions: ReadonlyArray<Condition>): Condition => ({
+  sql: `WHERE ${conditions.map((condition) => condition.sql).join(" AND ")}`,
+  params: conditions.flatMap((condition) => condition.params)
+})
+
+const equals = (column: string, value: SQLInputValue | undefined): ReadonlyArray<Condition> =>
+  value === undefined ? [] : [{ sql: `${column} = ?`, params: [value] }]
+
+const runConditions = (filter: RunFilter): ReadonlyArray<Condition> => [
+  ...equals("r.namespace", filter.namespace),
+  ...equals("r.status", filter.status === undefined ? undefined : runStatus[filter.status]),
+  ...equals("r.workflow_type", filter.workflowType),
+  ...equals("r.task_queue", filter.taskQueue),
+  ...(filter.createdAfter === undefined ? [] : [{ sql: "r.created_at > ?", params: [filter.createdAfter] }]),
+  ...(filter.createdBefore === undefined ? [] : [{ sql: "r.created_at < ?", params: [filter.createdBefore] }])
+]
+
+/** The text and parameters of one page of runs, with one row more than wanted. */
+export const runPage = (filter: RunFilter, paging: Paging): Condition => {
+  const { after, limit } = paging
+  const rows = where([
+    ...runConditions(filter),
+    ...(after === undefined ? [] : [{ sql: "(r.created_at, r.run_id) < (?, ?)", params: [after.at, after.id] }])
+  ])
+  return {
+    sql: `${full} ${rows.sql} ORDER BY r.created_at DESC, r.run_id DESC LIMIT ?`,
+    params: [...rows.params, limit + 1]
+  }
+}
+
+interface StepFilter {
+  readonly namespace: string
+  readonly runId: string
+  readonly name?: string
+}
+
+const stepConditions = (filter: StepFilter): ReadonlyArray<Condition> => [
+  ...equals("run_id", filter.runId),
+  ...equals("namespace", filter.namespace),
+  ...equals("name", filter.name)
+]
+
+/** The text and parameters of one page of steps, with one row more than wanted. */
+export const stepPage = (filter: StepFilter, paging: Paging): Condition => {
+  const { after, limit } = paging
+  const rows = where([
+    ...stepConditions(filter),
+    ...(after === undefined ? [] : [{ sql: "(created_at, step_id) > (?, ?)", params: [after.at, after.id] }])
+  ])
+  return {
+    sql: `SELECT ${stepColumns.join(", ")} FROM steps ${rows.sql} ORDER BY created_at, step_id LIMIT ?`,
+    params: [...rows.params, limit + 1]
+  }
+}
+
+const runBytes = (run: Run) => run.input.data.byteLength + (run.output?.data.byteLength ?? 0)
+
+/** Takes rows until there are enough of them, by number or by bytes. Does not read the rest. */
+const take = <Row, A>(
+  rows: Iterable<Row>,
+  limit: number,
+  decode: (row: Row) => A,
+  size: (row: Row, item: A) => number
+) => {
+  const items: Array<A> = []
+  let bytes = 0
+  for (const row of rows) {
+    if (items.length === limit) return { items, hasMore: true }
+    const item = decode(row)
+    bytes += size(row, item)
+    if (bytes > pageBytes && items.length > 0) return { items, hasMore: true }
+    items.push(item)
+  }
+  return { items, hasMore: false }
+}
+
+export interface Listings {
+  readonly run: (namespace: string, runId: string, now: number) => Run | undefined
+  readonly runs: (filter: RunFilter, paging: Paging, now: number) => Page<Run>
+  readonly step: (namespace: string, stepId: string) => Step | undefined
+  readonly steps: (filter: StepFilter, paging: Paging) => Page<Step>
+}
+
+export const make = (prepare: Prepare, steps: Steps): Listings => {
+  const run = prepare<FullRow>(`${full} WHERE r.run_id = ? AND r.namespace = ?`)
+  const step = prepare<StepRow>(`SELECT ${stepColumns.join(", ")} FROM steps WHERE step_id = ? AND namespace = ?`)
+
+  const decodeRun = (row: FullRow, now: number): Run =>
+    toRun(toRunRecord(row), toPayload(row[26], row[27]), row[28] === 1 ? toPayload(row[29], row[30]) : undefined, now)
+  const counted = (
+    table: string,
+    count: boolean,
+    conditions: ReadonlyArray<Condition>
+  ): { readonly total?: number } => {
+    if (!count) return {}
+    const { params, sql } = where(conditions)
+    return { total: prepare<readonly [total: number]>(`SELECT count(*) FROM ${table} ${sql}`).get(...params)![0] }
+  }
+  return {
+    run: (namespace, runId, now) => {
+      const row = run.get(runId, namespace)
+      return row === undefined ? undefined : decodeRun(row, now)
+    },
+    runs: (filter, paging, now) => {
+      const { params, sql } = runPage(filter, paging)
+      return {
+        ...take(
+          prepare<FullRow>(sql).iterate(...params),
+          paging.limit,
+          (row) => decodeRun(row, now),
+          (_, item) => runBytes(item)
+        ),
+        ...counted("runs AS r", paging.count, runConditions(filter))
+      }
+    },
+    step: (namespace, stepId) => {
+      const row = step.get(stepId, namespace)
+      return row === undefined ? undefined : toStep(steps.record(row))
+    },
+    steps: (filter, paging) => {
+      const { params, sql } = stepPage(filter, paging)
+      return {
+        ...take(
+          prepare<StepRow>(sql).iterate(...params),
+          paging.limit,
+          (row) => toStep(steps.record(row)),
+          (row) => payloadBytes(row)
+        ),
+        ...counted("steps", paging.count, stepConditions(filter))
+      }
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/** Loads what a batch wants to see. */
+import type { NamespaceRecord, Rows, RunRecord, StepRecord, Wants, WorkerRecord } from "../../Store.ts"
+import type { Runs } from "./runs.ts"
+import type { Steps } from "./steps.ts"
+import type { Namespaces, Workers } from "./workers.ts"
+
+export interface Queries {
+  readonly namespaces: Namespaces
+  readonly runs: Runs
+  readonly steps: Steps
+  readonly workers: Workers
+}
+
+/** Adds a record unless it is there or does not exist. */
+const add = <A>(into: Map<string, A>, key: (record: A) => string, record: A | undefined): void => {
+  if (record !== undefined) into.set(key(record), record)
+}
+
+const runId = (run: RunRecord) => run.runId
+const stepId = (step: StepRecord) => step.stepId
+const workerId = (worker: WorkerRecord) => worker.workerId
+
+/**
+ * One prepared query for each id. Measured for batches of 1 to 500 against one query over `json_each`: the same time
+ * for each row, within a tenth, and nothing to encode.
+ */
+export const load = ({ namespaces, runs, steps, workers }: Queries, wants: Wants): Rows => {
+  const foundRuns = new Map<string, RunRecord>()
+  const foundSteps = new Map<string, StepRecord>()
+  const foundWorkers = new Map<string, WorkerRecord>()
+  const foundNamespaces: Array<NamespaceRecord> = []
+  const waits = new Set(wants.waits)
+
+  for (const name of wants.namespaces) {
+    const namespace = namespaces.byName(name)
+    if (namespace !== undefined) foundNamespaces.push(namespace)
+  }
+  for (const id of wants.runs) add(foundRuns, runId, runs.byId(id))
+  for (const { externalId, namespace } of wants.externalIds) {
+    add(foundRuns, runId, runs.byExternalId(namespace, externalId))
+  }
+  const claims = wants.claims.map((claim) => {
+    const ids = runs.claimable(claim)
+    for (const id of ids) {
+      if (!foundRuns.has(id)) add(foundRuns, runId, runs.byId(id))
+      waits.add(id)
+    }
+    return ids
+  })
+
+  for (const id of wants.workers) add(foundWorkers, workerId, workers.byId(id))
+  for (const key of wants.workerKeys) add(foundWorkers, workerId, workers.byKey(key))
+  const holders = new Set(wants.workerRuns)
+  if (wants.quietSince !== undefined) {
+    for (const worker of workers.quiet(wants.quietSince)) {
+      add(foundWorkers, workerId, worker)
+      holders.add(worker.workerId)
+    }
+  }
+  for (const id of holders) for (const run of runs.byWorker(id)) add(foundRuns, runId, run)
+
+  for (const id of wants.stepIds) add(foundSteps, stepId, steps.byId(id))
+  for (const { name, runId } of wants.steps) add(foundSteps, stepId, steps.latest(runId, name))
+  for (const id of waits) for (const step of steps.waiting(id)) add(foundSteps, stepId, step)
+
+  return {
+    namespaces: foundNamespaces,
+    runs: Array.from(foundRuns.values()),
+    steps: Array.from(foundSteps.values()),
+    workers: Array.from(foundWorkers.values()),
+    claims
+  }
+}

@@ -1,0 +1,24 @@
+/** Writes what a batch changed. */
+import type { Changes } from "../../Store.ts"
+import type { Queries } from "./load.ts"
+
+/** Writes everything, in an order that keeps unique indexes satisfied. Answers what is missing, if something is. */
+export const save = ({ namespaces, runs, steps, workers }: Queries, changes: Changes): string | undefined => {
+  for (const namespace of changes.updateNamespaces) {
+    if (!namespaces.update(namespace)) return `namespace ${namespace.namespace}`
+  }
+  for (const namespace of changes.insertNamespaces) namespaces.insert(namespace)
+
+  for (const worker of changes.updateWorkers) if (!workers.update(worker)) return `worker ${worker.workerId}`
+  for (const worker of changes.insertWorkers) workers.insert(worker)
+
+  for (const run of changes.updateRuns) if (!runs.update(run)) return `run ${run.runId}`
+  for (const run of changes.insertRuns) runs.insert(run)
+  for (const { payload, runId } of changes.inputs) if (!runs.putInput(runId, payload)) return `run ${runId}`
+  for (const { from, runId } of changes.copyInputs) if (!runs.copyInput(runId, from)) return `input of run ${from}`
+  for (const { payload, runId } of changes.outputs) if (!runs.putOutput(runId, payload)) return `run ${runId}`
+
+  for (const step of changes.updateSteps) if (!steps.update(step)) return `step ${step.stepId}`
+  for (const step of changes.insertSteps) steps.insert(step)
+  return undefined
+}
