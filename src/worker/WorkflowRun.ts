@@ -58,3 +58,18 @@ export interface Shape {
 
 /** The run that a workflow body belongs to. Required by every durable operation. */
 export class WorkflowRun extends Context.Service<WorkflowRun, Shape>()("kagzi/worker/WorkflowRun") {}
+
+/** What the code of a step may know of the attempt it runs in. */
+export interface StepInfo {
+  readonly runId: string
+  readonly name: string
+  /** From 1; a crash does not count, a failure does. */
+  readonly attempt: number
+  /** The same for every attempt and replay of this step, and of no other: for the idempotency keys of other systems. */
+  readonly idempotencyKey: string
+}
+
+/** The attempt that the present code belongs to; absent outside steps. */
+export const CurrentStep = Context.Reference<StepInfo | undefined>("kagzi/worker/CurrentStep", {
+  defaultValue: () => undefined
+})
