@@ -1,0 +1,31 @@
+/** Why a server did not start. */
+import { Data } from "effect"
+
+/**
+ * What kept it from starting.
+ *
+ * - `PortInUse`: another program listens there
+ * - `BadAddress`: the host can't be resolved or is not of this machine, or the port may not be used
+ * - `BadUrl`: the database url is not one that this server knows
+ * - `BadConfig`: an environment variable has a value that makes no sense
+ * - `StoreLocked`: another server has the database file open
+ * - `StoreCorrupt`: the file is not a database, or is damaged
+ * - `StoreTooNew`: the database was written by a later version
+ * - `StoreUnavailable`: the database can't be opened for another reason, such as missing rights
+ */
+export type Reason =
+  | "PortInUse"
+  | "BadAddress"
+  | "BadUrl"
+  | "BadConfig"
+  | "StoreLocked"
+  | "StoreCorrupt"
+  | "StoreTooNew"
+  | "StoreUnavailable"
+
+/** The server could not start. `message` is one line, fit for a terminal. */
+export class StartError extends Data.TaggedError("StartError")<{
+  readonly reason: Reason
+  readonly message: string
+  readonly cause?: unknown
+}> {}

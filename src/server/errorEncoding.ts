@@ -1,0 +1,175 @@
+/**
+ * The last word on errors, before a response is written: every error carries an `ErrorDetail`, those of connect-es
+ * itself included, in the form that fits the peer.
+ *
+ * A gRPC peer gets a trailers-only response with the bytes of the detail in `grpc-status-details-bin`. Peers of Connect
+ * and gRPC-Web get a standard error detail.
+ */
+import { Code, ConnectError } from "@connectrpc/connect"
+import { encodeEnvelope } from "@connectrpc/connect/protocol"
+import { errorFromJsonBytes, errorToJsonBytes } from "@connectrpc/connect/protocol-connect"
+import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc"
+import { trailerFlag, trailerParse, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web"
+import { ErrorDetailSchema } from "../../gen/kagzi/v1/common_pb.ts"
+import type * as KagziError from "../KagziError.ts"
+import { errorDetail } from "../protocol/codec.ts"
+import { detailHeader, detailHeaderValue } from "../protocol/errors.ts"
+
+/** A whole response, as it is about to be written. */
+export interface Answer {
+  readonly status: number
+  readonly header: Headers
+  readonly body: Uint8Array
+  readonly trailer?: Headers
+}
+
+/** How the peer of a call speaks. */
+export type WireProtocol = "grpc" | "grpc-web" | "connect"
+
+/** The protocol of a request, by its content type. */
+export const wireProtocol = (contentType: string | undefined): WireProtocol => {
+  if (contentType === undefined) return "connect"
+  if (contentType.startsWith("application/grpc-web")) return "grpc-web"
+  return contentType.startsWith("application/grpc") ? "grpc" : "connect"
+}
+
+/** The largest request message, as the peers of the contract have it. */
+export const maxMessageBytes = 4 * 1024 * 1024
+
+/** What clients are told of a failure that only the server's log may explain. */
+export const internalMessage = "Internal server error"
+
+const undecodable = "parse binary: "
+
+const withDetail = (
+  code: Code,
+  detailCode: KagziError.Code,
+  nonRetryable: boolean,
+  message: string
+): { readonly code: Code; readonly detail: KagziError.Detail } => ({
+  code,
+  detail: { code: detailCode, message, nonRetryable, subject: "", subjectId: "", metadata: {} }
+})
+
+/** The detail of an error that connect-es raised by itself, and the status that says best what it means. */
+const classify = ({ code, rawMessage }: ConnectError) => {
+  switch (code) {
+    // connect-es calls a message over its read limit exhausted; peers of the contract know it as out of range
+    case Code.ResourceExhausted:
+      return withDetail(
+        Code.OutOfRange,
+        "InvalidArgument",
+        true,
+        `The request is larger than ${maxMessageBytes} bytes`
+      )
+    case Code.Internal:
+      return rawMessage.startsWith(undecodable)
+        ? withDetail(
+            Code.InvalidArgument,
+            "InvalidArgument",
+            true,
+            `The request can't be decoded: ${rawMessage.slice(undecodable.length)}`
+          )
+        : withDetail(code, "Internal", true, internalMessage)
+    case Code.InvalidArgument:
+    case Code.OutOfRange:
+      return withDetail(code, "InvalidArgument", true, rawMessage)
+    case Code.NotFound:
+      return withDetail(code, "NotFound", true, rawMessage)
+    case Code.FailedPrecondition:
+      return withDetail(code, "PreconditionFailed", true, rawMessage)
+    case Code.Aborted:
+    case Code.AlreadyExists:
+      return withDetail(code, "Conflict", false, rawMessage)
+    case Code.PermissionDenied:
+    case Code.Unauthenticated:
+      return withDetail(code, "Unauthorized", true, rawMessage)
+    case Code.Unavailable:
+    case Code.Canceled:
+      return withDetail(code, "Unavailable", false, rawMessage)
+    case Code.DeadlineExceeded:
+      return withDetail(code, "Timeout", false, rawMessage)
+    case Code.Unimplemented:
+    case Code.Unknown:
+    case Code.DataLoss:
+      return withDetail(code, "Internal", true, rawMessage)
+  }
+}
+
+const headersWithout = (headers: Headers, ...names: ReadonlyArray<string>) => {
+  const copy = new Headers(headers)
+  for (const name of names) copy.delete(name)
+  return copy
+}
+
+const grpc = (answer: Answer): Answer => {
+  const status = answer.trailer?.get("grpc-status") ?? "0"
+  if (answer.trailer === undefined || status === "0") return answer
+  // without a body, status and details travel in the header block, which ends the stream
+  const header = headersWithout(answer.header, "grpc-encoding")
+  answer.trailer.forEach((value, name) => {
+    header.set(name, value)
+  })
+  if (!header.has(detailHeader)) {
+    const { code, detail } = classify(findTrailerError(answer.trailer) ?? new ConnectError("", Code.Internal))
+    setTrailerStatus(header, new ConnectError(detail.message, code))
+    header.set(detailHeader, detailHeaderValue(detail))
+  }
+  return { status: 200, header, body: new Uint8Array(0) }
+}
+
+const standard = (error: ConnectError): ConnectError => {
+  const { code, detail } = classify(error)
+  return new ConnectError(detail.message, code, undefined, [{ desc: ErrorDetailSchema, value: errorDetail(detail) }])
+}
+
+const grpcWeb = (answer: Answer): Answer => {
+  // an error has no message frame, so that the trailer comes first
+  if (answer.status !== 200 || answer.body[0] !== trailerFlag) return answer
+  const error = findTrailerError(trailerParse(answer.body.subarray(5)))
+  if (error === undefined || error.details.length > 0) return answer
+  const trailer = setTrailerStatus(new Headers(), standard(error))
+  return { ...answer, body: encodeEnvelope(trailerFlag, trailerSerialize(trailer)) }
+}
+
+const httpStatus: { readonly [C in Code]: number } = {
+  [Code.Canceled]: 499,
+  [Code.Unknown]: 500,
+  [Code.InvalidArgument]: 400,
+  [Code.DeadlineExceeded]: 504,
+  [Code.NotFound]: 404,
+  [Code.AlreadyExists]: 409,
+  [Code.PermissionDenied]: 403,
+  [Code.ResourceExhausted]: 429,
+  [Code.FailedPrecondition]: 400,
+  [Code.Aborted]: 409,
+  [Code.OutOfRange]: 400,
+  [Code.Unimplemented]: 501,
+  [Code.Internal]: 500,
+  [Code.Unavailable]: 503,
+  [Code.DataLoss]: 500,
+  [Code.Unauthenticated]: 401
+}
+
+const connect = (answer: Answer): Answer => {
+  if (answer.status === 200 || answer.header.get("content-type") !== "application/json") return answer
+  const error = errorFromJsonBytes(answer.body, undefined, new ConnectError("", Code.Internal))
+  if (error.details.length > 0) return answer
+  const complete = standard(error)
+  const body = errorToJsonBytes(complete, undefined)
+  const header = headersWithout(answer.header, "content-encoding")
+  header.set("content-length", `${body.byteLength}`)
+  return { status: httpStatus[complete.code], header, body }
+}
+
+/** Completes the error of a response, if it is one. */
+export const complete = (protocol: WireProtocol, answer: Answer): Answer => {
+  switch (protocol) {
+    case "grpc":
+      return grpc(answer)
+    case "grpc-web":
+      return grpcWeb(answer)
+    case "connect":
+      return connect(answer)
+  }
+}
