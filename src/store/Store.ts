@@ -14,6 +14,8 @@ export class StoreError extends Data.TaggedError("StoreError")<{
   readonly message: string
   /** Whether the same call may succeed later. */
   readonly transient: boolean
+  /** Why a database could not be opened: another server has it, it is damaged or foreign, or a later version wrote it. */
+  readonly reason?: "locked" | "damaged" | "newer"
   readonly cause?: unknown
 }> {}
 

@@ -35,7 +35,8 @@ const fullCheckLimit = 64 * 1024 * 1024
 
 const pragma = (db: DatabaseSync, name: string): unknown => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
 
-const refuse = (message: string) => Result.fail(new StoreError({ message, transient: false }))
+const refuse = (message: string, reason?: "damaged" | "newer") =>
+  Result.fail(new StoreError({ message, transient: false, ...(reason === undefined ? {} : { reason }) }))
 
 /** Whether the file is ours to write. Only reads. */
 const inspect = (db: DatabaseSync, file: string): Result.Result<void, StoreError> => {
@@ -43,16 +44,17 @@ const inspect = (db: DatabaseSync, file: string): Result.Result<void, StoreError
   const version = Number(pragma(db, "user_version"))
   if (id !== applicationId) {
     const empty = db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined
-    if (id !== 0 || version !== 0 || !empty) return refuse(`${file} is not a kagzi database`)
+    if (id !== 0 || version !== 0 || !empty) return refuse(`${file} is not a kagzi database`, "damaged")
   }
   if (version > migrations.length) {
     return refuse(
-      `${file} was written by a newer kagzi (schema version ${version}, this one knows up to ${migrations.length})`
+      `${file} was written by a newer kagzi (schema version ${version}, this one knows up to ${migrations.length})`,
+      "newer"
     )
   }
   if (Number(pragma(db, "page_count")) * Number(pragma(db, "page_size")) <= fullCheckLimit) {
     const found = pragma(db, "quick_check(1)")
-    if (found !== "ok" && found !== undefined) return refuse(`${file} is damaged (${String(found)})`)
+    if (found !== "ok" && found !== undefined) return refuse(`${file} is damaged (${String(found)})`, "damaged")
   }
   return Result.void
 }

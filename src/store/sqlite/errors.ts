@@ -2,6 +2,8 @@
 import { Predicate } from "effect"
 import { StoreError } from "../Store.ts"
 
+type Reason = NonNullable<StoreError["reason"]>
+
 /** Primary result codes of SQLite (https://sqlite.org/rescode.html). */
 export const Code = {
   busy: 5,
@@ -22,16 +24,22 @@ export const codeOf = (cause: unknown): number | undefined =>
 
 const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
-const known: { readonly [code: number]: { readonly says: (file: string) => string; readonly transient: boolean } } = {
-  [Code.busy]: { says: (file) => `${file} is in use by another kagzi server`, transient: true },
+interface Known {
+  readonly says: (file: string) => string
+  readonly transient: boolean
+  readonly reason?: Reason
+}
+
+const known: { readonly [code: number]: Known } = {
+  [Code.busy]: { says: (file) => `${file} is in use by another kagzi server`, transient: true, reason: "locked" },
   [Code.locked]: { says: (file) => `${file} is locked`, transient: true },
   [Code.outOfMemory]: { says: (file) => `${file}: out of memory`, transient: true },
   [Code.readOnly]: { says: (file) => `${file} can't be written`, transient: false },
   [Code.ioError]: { says: (file) => `${file}: the disk failed`, transient: true },
-  [Code.corrupt]: { says: (file) => `${file} is damaged`, transient: false },
+  [Code.corrupt]: { says: (file) => `${file} is damaged`, transient: false, reason: "damaged" },
   [Code.full]: { says: (file) => `${file}: the disk is full`, transient: true },
   [Code.cantOpen]: { says: (file) => `${file} can't be opened`, transient: false },
-  [Code.notADatabase]: { says: (file) => `${file} is not a kagzi database`, transient: false }
+  [Code.notADatabase]: { says: (file) => `${file} is not a kagzi database`, transient: false, reason: "damaged" }
 }
 
 /** The error of the port for whatever was thrown while working on that file. */
@@ -45,6 +53,7 @@ export const toStoreError = (file: string, cause: unknown): StoreError => {
         message:
           code === Code.busy || code === Code.notADatabase ? entry.says(file) : `${entry.says(file)} (${detail})`,
         transient: entry.transient,
+        ...(entry.reason === undefined ? {} : { reason: entry.reason }),
         cause
       })
 }
