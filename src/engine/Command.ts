@@ -180,6 +180,8 @@ export type Command =
 export interface Claimed {
   readonly run: Omit<Run, "input" | "output">
   readonly lease: number
+  /** When it was claimed. */
+  readonly claimedAt: number
 }
 
 /** The answer to each command. */

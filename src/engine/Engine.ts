@@ -1,0 +1,181 @@
+/**
+ * The engine: everything that a server decides, behind one service that knows neither SQL nor the wire.
+ *
+ * Commands go through one group commit to the store and are answered when they are on disk. Workers wait here for runs,
+ * and clients for the end of a run; both are woken by what is committed, and by timers of Effect's clock.
+ */
+import { Context, Effect, Layer, Option } from "effect"
+import { SecureRandom } from "effect/crypto"
+import * as KagziError from "../KagziError.ts"
+import type { Run, Step } from "../Run.ts"
+import { type NamespaceRecord, type Page, type Shape, type StepRecord, Store, type StoreError } from "../store/Store.ts"
+import { make as makeClaims } from "./claim.ts"
+import type { ClaimRun, Command, Reply } from "./Command.ts"
+import * as Committer from "./Committer.ts"
+import { Endings } from "./Endings.ts"
+import { expireWorkers } from "./expiry.ts"
+import * as Namespaces from "./lifecycle/namespaces.ts"
+import { wantsOf } from "./lifecycle/wants.ts"
+import { WorkingSet } from "./lifecycle/WorkingSet.ts"
+import { mapStoreError } from "./storeErrors.ts"
+import { Waiters } from "./Waiters.ts"
+
+/** Times in milliseconds, sizes in bytes. */
+export interface Options {
+  /** How long a claim or a heartbeat keeps a run for its worker. Default 60 s. */
+  readonly leaseMillis: number
+  /** How long a worker may be silent before it counts as gone. Default 30 s. */
+  readonly staleMillis: number
+  /** The longest that `claim` waits. Default 60 s. */
+  readonly pollTimeoutMillis: number
+  /** How often workers are asked to send a heartbeat. Default 10 s. */
+  readonly heartbeatMillis: number
+  /** The most commands in one transaction. Default 512. */
+  readonly maximumBatch: number
+  /** How many bytes of payloads a page of history holds; a page has at least one step. Default 1 MiB. */
+  readonly historyBytes: number
+}
+
+export const defaults: Options = {
+  leaseMillis: 60_000,
+  staleMillis: 30_000,
+  pollTimeoutMillis: 60_000,
+  heartbeatMillis: 10_000,
+  maximumBatch: 512,
+  historyBytes: 1_048_576
+}
+
+/** A run handed to a worker. */
+export interface Task {
+  readonly run: Run
+  readonly lease: number
+  /** When it was claimed: waits due by then have ended. */
+  readonly claimedAt: number
+  /** The latest attempt of each step, in the order they were first begun: the first page. */
+  readonly history: ReadonlyArray<StepRecord>
+  /** Whether more steps follow the last one; with no step here, from the beginning. */
+  readonly historyMore: boolean
+}
+
+/** What a worker asks for. `timeoutMillis` is how long it waits, at most and by default `pollTimeoutMillis`. */
+export interface ClaimRequest extends Omit<ClaimRun, "_tag"> {
+  readonly timeoutMillis?: number
+}
+
+type Answer<A> = Effect.Effect<A, KagziError.KagziError>
+
+/** The engine of a server. Every operation fails with `Unavailable` when the store can't be reached for now. */
+export class Engine extends Context.Service<
+  Engine,
+  {
+    readonly options: Options
+    /** Does what the command says and answers when it is on disk. Interrupting the caller does not take it back. */
+    readonly execute: <C extends Command>(command: C) => Answer<Reply[C["_tag"]]>
+    /** Waits for a run to work on. One that was claimed for a caller that is gone is made claimable again at once. */
+    readonly claim: (request: ClaimRequest) => Answer<Task | undefined>
+    /** Waits for the end of a run; answers with the unfinished run when the time, in milliseconds, has passed. */
+    readonly awaitRun: (namespace: string, runId: string, timeoutMillis: number) => Answer<Run>
+    /** The time of the database's clock. */
+    readonly now: Effect.Effect<number>
+    /** A UUID of version 7. */
+    readonly newId: Effect.Effect<string>
+    readonly getNamespace: (namespace: string) => Answer<NamespaceRecord>
+    readonly getRun: (namespace: string, runId: string) => Answer<Run>
+    readonly getRunByExternalId: (namespace: string, externalId: string) => Answer<Run>
+    readonly listRuns: (...args: Parameters<Shape["listRuns"]>) => Answer<Page<Run>>
+    readonly getStep: (namespace: string, stepId: string) => Answer<Step>
+    readonly listSteps: (...args: Parameters<Shape["listSteps"]>) => Answer<Page<Step>>
+    /** The latest attempt of each step whose position is above `after`, by position, one page. */
+    readonly history: (
+      namespace: string,
+      runId: string,
+      after: number
+    ) => Answer<{ readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }>
+    readonly ping: Answer<void>
+  }
+>()("kagzi/engine/Engine") {}
+
+/** Makes the namespace that always exists. */
+const ensureDefaultNamespace = Effect.fnUntraced(function* (store: Shape, id: string) {
+  const now = yield* store.now
+  const none = wantsOf([], { now, staleMillis: 0 })
+  const wants = { ...none, namespaces: new Set(["default"]) }
+  yield* store.transact(wants, (rows) => {
+    const set = new WorkingSet(wants, rows)
+    Namespaces.ensure(set, "default", id, now)
+    return { changes: set.changes(), value: undefined }
+  })
+})
+
+const notFound = (subject: string, subjectId: string) =>
+  KagziError.make("NotFound", `There is no ${subject} ${subjectId}`, { subject, subjectId })
+
+const found = <A>(effect: Effect.Effect<Option.Option<A>, StoreError>, subject: string, id: string): Answer<A> =>
+  Effect.flatMap(mapStoreError(effect), (option) =>
+    Option.isSome(option) ? Effect.succeed(option.value) : Effect.fail(notFound(subject, id))
+  )
+
+const makeSecureRandom = Effect.map(Effect.serviceOption(SecureRandom.SecureRandom), (given) =>
+  Option.getOrElse(given, () => SecureRandom.make((size) => globalThis.crypto.getRandomValues(new Uint8Array(size))))
+)
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const store = yield* Store
+  const secureRandom = yield* makeSecureRandom
+  const newId = secureRandom.uuidV7()
+  yield* ensureDefaultNamespace(store, yield* newId)
+
+  const waiters = new Waiters()
+  const endings = new Endings()
+  // Registered before the group commit starts, so that it runs after its last batch.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      waiters.ringAll()
+      endings.ringAll()
+    })
+  )
+  const committer = yield* Committer.make(store, options, (changes, now) => {
+    for (const runs of [changes.insertRuns, changes.updateRuns]) {
+      for (const run of runs) {
+        waiters.runChanged(run, now)
+        endings.runChanged(run)
+      }
+    }
+    for (const worker of changes.updateWorkers) if (worker.status !== "ONLINE") waiters.workerLeft(worker.workerId)
+  })
+  yield* Effect.forkScoped(expireWorkers(store, committer, options.staleMillis))
+
+  const getRun = Effect.fnUntraced(function* (namespace: string, runId: string) {
+    return yield* found(store.getRun(namespace, runId), "workflow", runId)
+  })
+
+  return Engine.of({
+    options,
+    execute: committer.execute,
+    claim: makeClaims(store, committer, waiters, options),
+    awaitRun: Effect.fn("Engine.awaitRun")(function* (namespace, runId, timeoutMillis) {
+      return yield* endings.awaitEnd(runId, getRun(namespace, runId), timeoutMillis)
+    }),
+    now: store.now,
+    newId,
+    getNamespace: (namespace) => found(store.getNamespace(namespace), "namespace", namespace),
+    getRun,
+    getRunByExternalId: (namespace, externalId) =>
+      found(store.getRunByExternalId(namespace, externalId), "workflow", externalId),
+    listRuns: (filter, page) => mapStoreError(store.listRuns(filter, page)),
+    getStep: (namespace, stepId) => found(store.getStep(namespace, stepId), "step", stepId),
+    listSteps: (filter, page) => mapStoreError(store.listSteps(filter, page)),
+    history: Effect.fn("Engine.history")(function* (namespace, runId, after) {
+      yield* getRun(namespace, runId)
+      return yield* mapStoreError(store.history(runId, after, options.historyBytes))
+    }),
+    ping: mapStoreError(store.ping)
+  })
+})
+
+/**
+ * The engine on a store. It makes the namespace `default` if there is none. When its scope closes, what was asked is
+ * still committed and answered, and whatever comes later fails with `Unavailable`.
+ */
+export const layer = (options: Partial<Options> = {}): Layer.Layer<Engine, StoreError, Store> =>
+  Layer.effect(Engine, make({ ...defaults, ...options }))

@@ -1,0 +1,115 @@
+/** Which rows a batch of commands needs to see. */
+import type { Wants, WorkerKey } from "../../store/Store.ts"
+import type { ClaimRun, Command } from "../Command.ts"
+import { claimKey } from "./WorkingSet.ts"
+
+/** Collects wants while a batch is read. */
+class Collected {
+  readonly namespaces = new Set<string>()
+  readonly runs = new Set<string>()
+  readonly externalIds: Array<{ readonly namespace: string; readonly externalId: string }> = []
+  readonly steps: Array<{ readonly runId: string; readonly name: string }> = []
+  readonly stepIds = new Set<string>()
+  readonly waits = new Set<string>()
+  readonly workers = new Set<string>()
+  readonly workerKeys: Array<WorkerKey> = []
+  readonly workerRuns = new Set<string>()
+  readonly claims = new Map<string, { readonly claim: ClaimRun; count: number }>()
+  expires = false
+
+  claim(command: ClaimRun): void {
+    const key = claimKey(command)
+    const entry = this.claims.get(key)
+    if (entry === undefined) this.claims.set(key, { claim: command, count: 1 })
+    else entry.count++
+  }
+}
+
+const collect = (wants: Collected, command: Command): void => {
+  switch (command._tag) {
+    case "StartRun":
+      wants.namespaces.add(command.namespace)
+      wants.externalIds.push({ namespace: command.namespace, externalId: command.externalId })
+      return
+    case "RetryRun":
+      wants.namespaces.add(command.namespace)
+      wants.runs.add(command.runId)
+      return
+    case "CancelRun":
+    case "TerminateRun":
+    case "ReleaseRun":
+    case "CompleteRun":
+    case "FailRun":
+      wants.runs.add(command.runId)
+      return
+    case "SuspendRun":
+      wants.runs.add(command.runId)
+      wants.waits.add(command.runId)
+      return
+    case "BeginStep":
+      wants.runs.add(command.runId)
+      wants.steps.push({ runId: command.runId, name: command.name })
+      return
+    case "CompleteStep":
+      wants.runs.add(command.runId)
+      wants.stepIds.add(command.stepId)
+      return
+    case "FailStep":
+    case "SleepStep":
+    case "CancelStep":
+      wants.runs.add(command.runId)
+      wants.stepIds.add(command.stepId)
+      // Parking needs the earliest wait; a repeated failure and a cancellation need the attempt that waits.
+      wants.waits.add(command.runId)
+      return
+    case "RegisterWorker":
+      wants.namespaces.add(command.namespace)
+      wants.workerKeys.push(command)
+      return
+    case "Heartbeat":
+      wants.workers.add(command.workerId)
+      wants.workerRuns.add(command.workerId)
+      for (const { runId } of command.held ?? []) wants.runs.add(runId)
+      return
+    case "DeregisterWorker":
+      wants.workers.add(command.workerId)
+      wants.workerRuns.add(command.workerId)
+      return
+    case "ExpireWorkers":
+      wants.expires = true
+      return
+    case "ClaimRun":
+      wants.namespaces.add(command.namespace)
+      wants.workers.add(command.workerId)
+      wants.claim(command)
+      return
+  }
+}
+
+/** The rows that those commands need at that time. */
+export const wantsOf = (
+  commands: Iterable<Command>,
+  at: { readonly now: number; readonly staleMillis: number }
+): Wants => {
+  const collected = new Collected()
+  for (const command of commands) collect(collected, command)
+  return {
+    namespaces: collected.namespaces,
+    runs: collected.runs,
+    externalIds: collected.externalIds,
+    steps: collected.steps,
+    stepIds: collected.stepIds,
+    waits: collected.waits,
+    workers: collected.workers,
+    workerKeys: collected.workerKeys,
+    workerRuns: collected.workerRuns,
+    ...(collected.expires ? { quietSince: at.now - at.staleMillis } : {}),
+    claims: Array.from(collected.claims.values(), ({ claim, count }) => ({
+      namespace: claim.namespace,
+      taskQueue: claim.taskQueue,
+      workflowTypes: claim.workflowTypes,
+      dueBy: at.now,
+      limit: count
+    }))
+  }
+}

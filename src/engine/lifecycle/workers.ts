@@ -1,0 +1,138 @@
+/** Workers: how they come, show that they live, and go. */
+import { Result } from "effect"
+import { isTerminal } from "../../Run.ts"
+import type { WorkerRecord } from "../../store/Store.ts"
+import type { DeregisterWorker, ExpireWorkers, Heartbeat, Held, RegisterWorker, Reply } from "../Command.ts"
+import { type Decision, invalid, notFound } from "./failures.ts"
+import * as Leases from "./leases.ts"
+import * as Namespaces from "./namespaces.ts"
+import { wasStopped } from "./runs.ts"
+import type { WorkingSet } from "./WorkingSet.ts"
+
+/** A run that a worker does not say it holds may still be on its way to it for so long. */
+const handOverMillis = 5_000
+
+/** Signs of life are stored this coarsely, so that a busy worker's polls don't each write its row. */
+const seenMillis = 1_000
+
+/** Notes a sign of life. */
+export const seen = (set: WorkingSet, worker: WorkerRecord, now: number): void => {
+  if (now - worker.lastHeartbeatAt >= seenMillis) set.putWorker({ ...worker, lastHeartbeatAt: now })
+}
+
+/** Makes all runs that a worker holds claimable at once. */
+const releaseRuns = (set: WorkingSet, workerId: string, now: number): void => {
+  for (const run of set.runsOf(workerId)) set.putRun(Leases.released(run, now))
+}
+
+const problemOf = (command: RegisterWorker): string | undefined => {
+  if (command.taskQueue === "") return "task_queue must not be empty"
+  if (command.workflowTypes.length === 0) return "workflow_types must not be empty"
+  if (command.workflowTypes.includes("")) return "workflow_types must not contain an empty name"
+  return undefined
+}
+
+/** Registering again with the same key renews the worker that is there. */
+export const registerWorker = (
+  set: WorkingSet,
+  command: RegisterWorker,
+  at: Leases.Circumstances
+): Decision<Reply["RegisterWorker"]> => {
+  const problem = problemOf(command)
+  if (problem !== undefined) return invalid(problem)
+  return Result.map(Namespaces.ensure(set, command.namespace, command.namespaceId, at.now), () => {
+    const { _tag, namespaceId, queueConcurrencyLimit, ...told } = command
+    const known = set.workerByKey(command)
+    return set.putWorker({
+      ...told,
+      ...(queueConcurrencyLimit === undefined ? {} : { queueConcurrencyLimit }),
+      workerId: known?.workerId ?? command.workerId,
+      status: "ONLINE",
+      registeredAt: known?.registeredAt ?? at.now,
+      lastHeartbeatAt: at.now
+    })
+  })
+}
+
+/** A worker that has not gone. */
+const find = (set: WorkingSet, workerId: string): Decision<WorkerRecord> => {
+  const worker = set.worker(workerId)
+  return worker === undefined || worker.status === "OFFLINE" ? notFound("worker", workerId) : Result.succeed(worker)
+}
+
+/** Renews the leases of the runs that a worker says it holds, and takes back those that never reached it. */
+const renewHeld = (
+  set: WorkingSet,
+  workerId: string,
+  held: ReadonlyArray<Held>,
+  at: Leases.Circumstances
+): Pick<Reply["Heartbeat"], "lost" | "cancelled"> => {
+  const lost: Array<Held> = []
+  const cancelled: Array<Held> = []
+  const named = new Set<string>()
+  for (const entry of held) {
+    named.add(entry.runId)
+    const run = set.run(entry.runId)
+    if (run !== undefined && Leases.isHeld(run, entry.lease)) {
+      set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
+    } else if (run !== undefined && isTerminal(run.status) && wasStopped(run)) {
+      cancelled.push(entry)
+    } else {
+      lost.push(entry)
+    }
+  }
+  for (const run of set.runsOf(workerId)) {
+    if (!named.has(run.runId) && at.now - (run.claimedAt ?? 0) > handOverMillis) {
+      set.putRun(Leases.released(run, at.now))
+    }
+  }
+  return { lost, cancelled }
+}
+
+export const heartbeat = (
+  set: WorkingSet,
+  command: Heartbeat,
+  at: Leases.Circumstances
+): Decision<Reply["Heartbeat"]> =>
+  Result.map(find(set, command.workerId), (worker) => {
+    set.putWorker({ ...worker, lastHeartbeatAt: at.now })
+    const shouldDrain = worker.status === "DRAINING"
+    if (command.held !== undefined) {
+      return { shouldDrain, ...renewHeld(set, worker.workerId, command.held, at) }
+    }
+    for (const run of set.runsOf(worker.workerId)) set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
+    return { shouldDrain, lost: [], cancelled: [] }
+  })
+
+/** `drained` says whether the worker holds no run any more. */
+export const deregisterWorker = (
+  set: WorkingSet,
+  command: DeregisterWorker,
+  at: Leases.Circumstances
+): Decision<Reply["DeregisterWorker"]> => {
+  const worker = set.worker(command.workerId)
+  if (worker === undefined) return notFound("worker", command.workerId)
+  if (worker.status === "OFFLINE") return Result.succeed({ drained: true })
+  if (command.drain) {
+    set.putWorker({ ...worker, status: "DRAINING", lastHeartbeatAt: at.now })
+    return Result.succeed({ drained: set.runsOf(worker.workerId).length === 0 })
+  }
+  set.putWorker({ ...worker, status: "OFFLINE", lastHeartbeatAt: at.now })
+  releaseRuns(set, worker.workerId, at.now)
+  return Result.succeed({ drained: true })
+}
+
+export const expireWorkers = (
+  set: WorkingSet,
+  _command: ExpireWorkers,
+  at: Leases.Circumstances
+): Decision<Reply["ExpireWorkers"]> => {
+  let expired = 0
+  for (const worker of Array.from(set.workers())) {
+    if (worker.status === "OFFLINE" || worker.lastHeartbeatAt > at.now - at.staleMillis) continue
+    set.putWorker({ ...worker, status: "OFFLINE" })
+    releaseRuns(set, worker.workerId, at.now)
+    expired++
+  }
+  return Result.succeed({ expired })
+}
