@@ -54,8 +54,7 @@ export const exponential = (options: Options): RetryPolicy => make({ backoffCoef
 export const fixed = (
   interval: Duration.Input,
   options: Pick<Options, "maximumAttempts" | "nonRetryableErrors"> = {}
-): RetryPolicy =>
-  make({ ...options, initialInterval: interval, backoffCoefficient: 1, maximumInterval: interval })
+): RetryPolicy => make({ ...options, initialInterval: interval, backoffCoefficient: 1, maximumInterval: interval })
 
 /** One attempt, no retry. */
 export const none: RetryPolicy = make({ maximumAttempts: 1 })
@@ -84,10 +83,20 @@ export const resolve = (...policies: ReadonlyArray<RetryPolicy | undefined>): Re
     initialIntervalMillis: first("initialIntervalMillis") ?? standard.initialIntervalMillis,
     backoffCoefficient: first("backoffCoefficient") ?? standard.backoffCoefficient,
     maximumIntervalMillis: first("maximumIntervalMillis") ?? standard.maximumIntervalMillis,
-    nonRetryableErrors: policies.find((policy) => policy !== undefined && policy.nonRetryableErrors.length > 0)
-      ?.nonRetryableErrors ?? []
+    nonRetryableErrors:
+      policies.find((policy) => policy !== undefined && policy.nonRetryableErrors.length > 0)?.nonRetryableErrors ?? []
   }
 }
+
+/** A policy whose absent fields are taken from another. */
+export const inherit = (policy: RetryPolicy | undefined, from: RetryPolicy | undefined): RetryPolicy | undefined =>
+  policy === undefined || from === undefined
+    ? (policy ?? from)
+    : {
+        ...from,
+        ...policy,
+        nonRetryableErrors: policy.nonRetryableErrors.length > 0 ? policy.nonRetryableErrors : from.nonRetryableErrors
+      }
 
 /** The first thing wrong with a policy, as `field: reason`, or undefined. */
 export const problem = (policy: RetryPolicy): string | undefined => {
@@ -105,7 +114,8 @@ export const problem = (policy: RetryPolicy): string | undefined => {
     return "maximumInterval: must be 0 or more and finite"
   }
   if (
-    initialIntervalMillis !== undefined && maximumIntervalMillis !== undefined &&
+    initialIntervalMillis !== undefined &&
+    maximumIntervalMillis !== undefined &&
     initialIntervalMillis > maximumIntervalMillis
   ) {
     return "initialInterval: must not be above maximumInterval"

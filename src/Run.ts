@@ -2,15 +2,7 @@
 import type * as KagziError from "./KagziError.ts"
 
 /** Where a run is in its life. `SCHEDULED` and `PAUSED` belong to schedules only. */
-export type Status =
-  | "PENDING"
-  | "RUNNING"
-  | "SLEEPING"
-  | "COMPLETED"
-  | "FAILED"
-  | "CANCELLED"
-  | "SCHEDULED"
-  | "PAUSED"
+export type Status = "PENDING" | "RUNNING" | "SLEEPING" | "COMPLETED" | "FAILED" | "CANCELLED" | "SCHEDULED" | "PAUSED"
 
 /** Whether a run in that state has ended. */
 export const isTerminal = (status: Status): boolean =>
@@ -21,6 +13,9 @@ export interface Payload {
   readonly data: Uint8Array
   readonly metadata: Readonly<Record<string, string>>
 }
+
+/** What stands for an absent value: JSON `null`. Payloads are never empty. */
+export const nothing: Payload = { data: new TextEncoder().encode("null"), metadata: {} }
 
 /** What a step is: code that ran, a timer, or another workflow. */
 export type StepKind = "FUNCTION" | "SLEEP" | "CHILD_WORKFLOW"

@@ -2,7 +2,7 @@
  * Time as a workflow body sees it: what was recorded. It stands still while the body computes and moves on when a step
  * or sleep of the branch ends, to the server's time of that end, so it reads the same on every replay.
  */
-import { Clock, Duration, Effect, Fiber, Random } from "effect"
+import { type Clock, type Duration, Effect, Fiber, type Random } from "effect"
 import { CurrentBranch } from "./Branch.ts"
 
 /** `start` is read outside any branch, in milliseconds since the epoch; `sleep` is the durable one. */

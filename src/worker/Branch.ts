@@ -47,7 +47,7 @@ export const make = (path: string, time: number, seed: string): Branch => ({
 
 /** The branch of a child of a combinator: `fork` is the combinator's place in the parent, from 1. */
 export const child = (parent: Branch, fork: number, key: string | number, seed: string): Branch =>
-  make(`${parent.path === "" ? "" : `${parent.path}/`}${fork}.${escape(String(key))}`, parent.time, seed)
+  make(`${parent.path === "" ? "" : `${parent.path}/`}${fork}.${encode(String(key))}`, parent.time, seed)
 
 // Making a generator costs more than most bodies; few use one.
 const seeded = (seed: string): Random.Random => {
@@ -63,7 +63,7 @@ const seeded = (seed: string): Random.Random => {
 
 const meaningful = /[%@#[\]./]/g
 
-const escape = (text: string) =>
+const encode = (text: string) =>
   text.replace(meaningful, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`)
 
 /** What a durable operation says of itself. */
@@ -96,8 +96,8 @@ export const identify = (
   operation: Operation
 ): Result.Result<Identity, AmbiguousStep> => {
   const foreign = fiber !== branch.owner
-  const name = escape(operation.name ?? operation.fallback)
-  const base = operation.key === undefined ? name : `${name}[${escape(operation.key)}]`
+  const name = encode(operation.name ?? operation.fallback)
+  const base = operation.key === undefined ? name : `${name}[${encode(operation.key)}]`
   const use = branch.uses.get(base)
   if (use === undefined && foreign && operation.name === undefined) {
     return Result.fail(new AmbiguousStep({ message: unnamed(operation) }))

@@ -16,6 +16,8 @@ export class DeliveryQueue {
   readonly #ready = new Map<number, Delivery>()
   /** Ends past `#next` that have been delivered or will never be asked for. */
   readonly #passed = new Set<number>()
+  /** Ends that arrived after their turn. */
+  readonly #late: Array<number> = []
   #next = 1
 
   get size(): number {
@@ -24,9 +26,10 @@ export class DeliveryQueue {
 
   add(delivery: Delivery): void {
     this.#ready.set(delivery.sequence, delivery)
+    if (delivery.sequence < this.#next) this.#late.push(delivery.sequence)
   }
 
-  /** Leaves out an end that no one is to see; false if it has been delivered already. */
+  /** Leaves out an end that no one is to see. */
   skip(sequence: number): void {
     this.#ready.delete(sequence)
     this.#pass(sequence)
@@ -34,10 +37,9 @@ export class DeliveryQueue {
 
   /** The end whose turn it is, if it has arrived. */
   take(): Delivery | undefined {
-    for (const sequence of this.#ready.keys()) {
-      if (sequence <= this.#next) return this.#remove(sequence)
-    }
-    return undefined
+    if (this.#ready.has(this.#next)) return this.#remove(this.#next)
+    const late = this.#late.shift()
+    return late === undefined ? undefined : this.#remove(late)
   }
 
   /** The earliest that has arrived, for when the one before it is never asked for: the code has changed. */

@@ -6,19 +6,19 @@
  * parked by letting the body go: its fiber stays blocked and is either resumed in place when the same worker claims the
  * run next, or dropped. It is never interrupted for that, so nothing in the body can notice.
  */
-import { Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Random, Result, Scheduler } from "effect"
+import { Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler } from "effect"
 import * as KagziError from "../KagziError.ts"
 import type { Held, StepReply, Task, WorkerLink } from "../protocol/Protocol.ts"
-import * as RetryPolicy from "../RetryPolicy.ts"
+import type * as RetryPolicy from "../RetryPolicy.ts"
 import * as Run from "../Run.ts"
-import type { Payload, Step, StepKind } from "../Run.ts"
-import * as BodyClock from "./BodyClock.ts"
+import type { Payload, Step } from "../Run.ts"
+import * as Body from "./Body.ts"
 import * as Branch from "./Branch.ts"
 import { DeliveryQueue } from "./Delivery.ts"
 import * as Failure from "./Failure.ts"
 import * as Mismatch from "./Mismatch.ts"
 import { RunScheduler } from "./RunScheduler.ts"
-import { type Branches, CurrentStep, type Info, type Shape, type StepInfo, type StepSpec, WorkflowRun } from "./WorkflowRun.ts"
+import { CurrentStep, type StepInfo } from "./WorkflowRun.ts"
 
 /**
  * How an activation ended: the run waits on the server and this execution can go on when it is claimed next; the run
@@ -26,13 +26,10 @@ import { type Branches, CurrentStep, type Info, type Shape, type StepInfo, type 
  */
 export type Outcome = "parked" | "ended" | "lost"
 
-/** A workflow with its types erased. */
-export type Body = (input: Payload) => Effect.Effect<Payload, KagziError.Detail, WorkflowRun>
-
 export interface Options {
   readonly link: WorkerLink
   readonly task: Task
-  readonly body: Body
+  readonly body: Body.Body
   /** The worker's services, under which bodies and steps run. */
   readonly context: Context.Context<never>
   readonly defaultStepRetry?: RetryPolicy.RetryPolicy
@@ -52,13 +49,7 @@ export interface Execution {
 /** Where an operation is: on its way to or from the server, waiting for its time, ended, or never to end. */
 type Phase = "busy" | "waiting" | "ended" | "dead"
 
-type BeginStep = Parameters<WorkerLink["beginStep"]>[1]
-
-interface Operation {
-  readonly name: string
-  readonly branch: Branch.Branch
-  readonly begin: BeginStep
-  readonly attempt: Effect.Effect<Payload, KagziError.Detail>
+interface Operation extends Body.Request {
   readonly resume: (effect: Effect.Effect<Payload, KagziError.Detail>) => void
   phase: Phase
   driver: Fiber.Fiber<void> | undefined
@@ -69,27 +60,16 @@ interface Operation {
 /** The run is no longer this worker's. */
 class Lost extends Data.TaggedError("Lost")<{ readonly cause: KagziError.KagziError | undefined }> {}
 
-/** Marks steps whose place in their branch is up to the order in which its fibers run. */
-const foreignMark = "kagzi.concurrent"
-
 /** Makes the execution of a run; nothing happens before `activate`. */
 export const make = (options: Options): Execution => {
-  const { body, context, link } = options
+  const { context, link } = options
   const run = options.task.run
-  const startedAt = run.startedAt ?? run.createdAt
   const fork = Effect.runForkWith(context)
   const realClock = Context.get(context, Clock.Clock)
-  /** What a step sees instead of what its body does. */
-  const outside = Context.make(Clock.Clock, realClock).pipe(
-    Context.add(Random.Random, Context.get(context, Random.Random)),
-    Context.add(Scheduler.Scheduler, Context.get(context, Scheduler.Scheduler)),
-    Context.add(Branch.CurrentBranch, undefined)
-  )
 
   const operations = new Set<Operation>()
   const deliveries = new DeliveryQueue()
   const records = new Map<string, Step>()
-  const recordedOrder = new Map<string, Array<string>>()
   let held: Held = options.task
   let claimedAt = options.task.claimedAt
   let claimedAtLocal = 0
@@ -98,13 +78,14 @@ export const make = (options: Options): Execution => {
   let bodyExit: Exit.Exit<Payload, KagziError.Detail> | undefined
   let state: "active" | "parking" | "parked" | "closing" | "closed" = "parked"
   let unnumbered = 0
+  /** Operations by phase. */
+  const count: Record<Phase, number> = { busy: 0, waiting: 0, ended: 0, dead: 0 }
   let cancelling = 0
   let activity = 0
   let pumping = false
   let checking = false
 
   const scheduler = new RunScheduler(Context.get(context, Scheduler.Scheduler), () => pump())
-  const main = Branch.make("", startedAt, run.runId)
 
   // ---------------------------------------------------------------------------------------------------------------
   // Events to the body
@@ -127,10 +108,19 @@ export const make = (options: Options): Execution => {
     })
   }
 
-  const isBusy = () => {
-    if (cancelling > 0 || !scheduler.atRest) return true
-    for (const operation of operations) if (operation.phase === "busy") return true
-    return false
+  const isBusy = () => cancelling > 0 || count.busy > 0 || !scheduler.atRest
+
+  const enter = (operation: Operation, phase: Phase) => {
+    activity++
+    if (!operations.has(operation)) return
+    count[operation.phase]--
+    count[phase]++
+    operation.phase = phase
+  }
+
+  /** Forgets an operation whose fate is settled. */
+  const remove = (operation: Operation) => {
+    if (operations.delete(operation)) count[operation.phase]--
   }
 
   /** When nothing has happened for a few turns of the event loop, the body waits for nothing but time. */
@@ -152,7 +142,7 @@ export const make = (options: Options): Execution => {
         if (stuck !== undefined) {
           stuck.deliver()
           pump()
-        } else if ([...operations].some((operation) => operation.phase === "waiting")) {
+        } else if (count.waiting > 0) {
           yield* park
         }
       })
@@ -180,8 +170,7 @@ export const make = (options: Options): Execution => {
   // ---------------------------------------------------------------------------------------------------------------
 
   const drive = (operation: Operation, ask: boolean) => {
-    activity++
-    operation.phase = "busy"
+    enter(operation, "busy")
     if (!ask && settle(operation, records.get(operation.name))) return
     operation.driver = fork(
       follow(operation, ask).pipe(
@@ -202,16 +191,16 @@ export const make = (options: Options): Execution => {
       return true
     }
     if (step.cancelled) {
-      operation.phase = "dead"
+      enter(operation, "dead")
       return true
     }
     if (step.status !== "COMPLETED" && step.status !== "FAILED") return false
     const { branch, resume } = operation
-    operation.phase = "ended"
+    enter(operation, "ended")
     deliveries.add({
       sequence: step.sequence ?? ++unnumbered,
       deliver: () => {
-        operations.delete(operation)
+        remove(operation)
         branch.time = Math.max(branch.time, step.finishedAt ?? 0)
         resume(
           step.status === "COMPLETED"
@@ -225,8 +214,7 @@ export const make = (options: Options): Execution => {
   }
 
   const end = (operation: Operation, effect: Effect.Effect<Payload, KagziError.Detail>) => {
-    operations.delete(operation)
-    operation.phase = "ended"
+    remove(operation)
     if (state !== "closed") operation.resume(effect)
   }
 
@@ -238,11 +226,10 @@ export const make = (options: Options): Execution => {
       if (step !== undefined) {
         if (settle(operation, step)) return
         if (step.dueAt !== undefined && dueIn > 0) {
-          operation.phase = "waiting"
+          enter(operation, "waiting")
           pump()
           yield* Effect.sleep(Duration.millis(Math.ceil(dueIn)))
-          operation.phase = "busy"
-          activity++
+          enter(operation, "busy")
         }
       }
       const begun = yield* command(operation, link.beginStep(held, operation.begin))
@@ -307,7 +294,7 @@ export const make = (options: Options): Execution => {
   /** The branch of an operation lost a race: it goes on when the record says that the operation never ends. */
   const interrupted = (operation: Operation): Effect.Effect<void> =>
     Effect.suspend(() => {
-      operations.delete(operation)
+      remove(operation)
       if (state === "closed" || operation.phase === "dead") return Effect.void
       cancelling++
       return Effect.gen(function* () {
@@ -328,152 +315,33 @@ export const make = (options: Options): Execution => {
       )
     })
 
-  // ---------------------------------------------------------------------------------------------------------------
-  // What the body sees
-  // ---------------------------------------------------------------------------------------------------------------
-
-  const durable = (
-    kind: StepKind,
-    identity: Branch.Operation,
-    begin: Omit<BeginStep, "name" | "kind">,
-    attemptOf: (caller: Context.Context<never>) => Effect.Effect<Payload, KagziError.Detail>
-  ): Effect.Effect<Payload, KagziError.Detail> =>
-    Effect.withFiber((fiber) => {
+  /** A durable operation of the body, from its request to its delivery. */
+  const request = (asked: Body.Request): Effect.Effect<Payload, KagziError.Detail> =>
+    Effect.suspend(() => {
       if (state === "closed") return Effect.interrupt
-      const branch = fiber.getRef(Branch.CurrentBranch)
-      if (branch === undefined) return Effect.die(new Branch.AmbiguousStep({ message: Branch.insideStep(identity) }))
-      const identified = Branch.identify(branch, fiber.id, identity)
-      if (Result.isFailure(identified)) return Effect.die(identified.failure)
-      const { foreign, wireName } = identified.success
-      if (!foreign) {
-        const recorded = recordedOrder.get(branch.path)?.[branch.operations++]
-        if (recorded !== undefined && recorded !== wireName) {
-          return Effect.die(new Branch.NonDeterministic({ message: Mismatch.names(recorded, wireName) }))
-        }
-      }
-      const input = foreign
-        ? { ...begin.input, metadata: { ...begin.input.metadata, [foreignMark]: "true" } }
-        : begin.input
       return Effect.callback<Payload, KagziError.Detail>((resume) => {
-        const operation: Operation = {
-          name: wireName,
-          branch,
-          begin: { ...begin, input, name: wireName, kind },
-          attempt: attemptOf(fiber.context),
-          resume,
-          phase: "waiting",
-          driver: undefined,
-          step: undefined
-        }
+        const operation: Operation = { ...asked, resume, phase: "waiting", driver: undefined, step: undefined }
         operations.add(operation)
+        count[operation.phase]++
         if (state === "active") drive(operation, false)
         return interrupted(operation)
       })
     })
-
-  const step = (spec: StepSpec) => {
-    const retryPolicy = RetryPolicy.inherit(spec.retry, options.defaultStepRetry)
-    return durable(
-      "FUNCTION",
-      { name: spec.name, fallback: "step", key: spec.key, site: spec.site },
-      {
-        input: spec.input,
-        ...(retryPolicy === undefined ? {} : { retryPolicy })
-      },
-      (caller) => {
-        const code = Effect.provideContext(spec.execute, Context.merge(caller, outside))
-        return spec.timeout === undefined
-          ? code
-          : Effect.timeoutOrElse(code, {
-              duration: spec.timeout,
-              orElse: () => Effect.fail(Failure.timeout(spec.name, spec.timeout!))
-            })
-      }
-    )
-  }
-
-  const sleep: Shape["sleep"] = ({ name, wait }) =>
-    Effect.suspend(() => {
-      if ("duration" in wait && Duration.isZero(wait.duration)) return Effect.void
-      const timer = "until" in wait ? { until: wait.until } : { millis: Math.ceil(Duration.toMillis(wait.duration)) }
-      return durable(
-        "SLEEP",
-        { name, fallback: "sleep", key: undefined, site: undefined },
-        { input: Run.nothing, sleep: timer },
-        () => Effect.succeed(Run.nothing)
-      ).pipe(Effect.catch(Effect.die), Effect.asVoid)
-    })
-
-  const branches = (combinator: string): Effect.Effect<Branches> =>
-    Effect.withFiber((fiber) => {
-      const parent = fiber.getRef(Branch.CurrentBranch)
-      const operation = { name: undefined, fallback: combinator, key: undefined, site: undefined }
-      if (parent === undefined) return Effect.die(new Branch.AmbiguousStep({ message: Branch.insideStep(operation) }))
-      if (fiber.id !== parent.owner) {
-        return Effect.die(new Branch.AmbiguousStep({ message: Branch.unnamed(operation) }))
-      }
-      const place = ++parent.forks
-      return Effect.succeed(
-        (key: string | number) =>
-          <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-            Effect.withFiber<A, E, R>((child) => {
-              const branch = Branch.child(parent, place, key, run.runId)
-              branch.owner = child.id
-              return Effect.provideService(effect, Branch.CurrentBranch, branch).pipe(
-                Effect.onExit((exit) =>
-                  Effect.sync(() => {
-                    if (!Exit.hasInterrupts(exit)) parent.time = Math.max(parent.time, branch.time)
-                  })
-                )
-              )
-            })
-      )
-    })
-
-  const info: Info = {
-    runId: run.runId,
-    id: run.externalId,
-    namespace: run.namespace,
-    taskQueue: run.taskQueue,
-    workflowType: run.workflowType,
-    version: run.version,
-    attempt: run.attempts,
-    scheduleId: run.scheduleId
-  }
-
-  const uuid = Effect.withFiber((fiber) =>
-    Effect.succeed(Branch.uuid((fiber.getRef(Branch.CurrentBranch) ?? main).random))
-  )
-
-  const bodyContext = context.pipe(
-    Context.add(
-      Clock.Clock,
-      BodyClock.make(startedAt, (duration) => sleep({ wait: { duration } }))
-    ),
-    Context.add(Random.Random, BodyClock.random(main.random)),
-    Context.add(Scheduler.Scheduler, scheduler),
-    Context.add(Branch.CurrentBranch, main),
-    Context.add(WorkflowRun, { info, step, sleep, branches, uuid })
-  )
 
   // ---------------------------------------------------------------------------------------------------------------
   // Beginning and end
   // ---------------------------------------------------------------------------------------------------------------
 
   const start = () => {
-    for (const { input, name } of options.task.history) {
-      if (input.metadata[foreignMark] !== undefined) continue
-      const path = Branch.pathOf(name)
-      const order = recordedOrder.get(path)
-      if (order === undefined) recordedOrder.set(path, [name])
-      else order.push(name)
-    }
-    const fiber = Effect.runForkWith(bodyContext)(
-      Effect.withFiber<Payload, KagziError.Detail, WorkflowRun>((self) => {
-        main.owner = self.id
-        return body(run.input)
-      })
-    )
+    const fiber = Body.start({
+      body: options.body,
+      run,
+      history: options.task.history,
+      context: Context.add(context, Scheduler.Scheduler, scheduler),
+      outside: context,
+      defaultStepRetry: options.defaultStepRetry,
+      request
+    })
     bodyFiber = fiber
     fiber.addObserver((exit) => {
       bodyExit = exit
@@ -538,7 +406,10 @@ export const make = (options: Options): Execution => {
         outcome = Deferred.makeUnsafe()
         state = "active"
         records.clear()
-        for (const record of task.history) records.set(record.name, record)
+        for (const record of task.history) {
+          records.set(record.name, record)
+          if (record.cancelled && record.sequence !== undefined) deliveries.skip(record.sequence)
+        }
         if (bodyFiber === undefined) start()
         else if (bodyExit !== undefined) fork(conclude(bodyExit))
         else for (const operation of operations) if (operation.phase === "waiting") drive(operation, false)

@@ -27,8 +27,7 @@ const different = (difference: string) => new NonDeterministic({ message: explai
 const explain = (difference: string) =>
   `${difference}. The workflow's code has changed under a running workflow, or depends on something that is not recorded.`
 
-const sameBytes = (a: Uint8Array, b: Uint8Array) =>
-  a.length === b.length && a.every((byte, index) => byte === b[index])
+const sameBytes = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, index) => byte === b[index])
 
 const longest = 200
 

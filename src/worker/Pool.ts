@@ -5,6 +5,7 @@ import { type Context, Deferred, Duration, Effect, Exit, FiberSet, Option, Sched
 import type * as KagziError from "../KagziError.ts"
 import type { Held, Notice, Shape as Protocol, Task, WorkerLink, WorkerOptions } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
+import type { Body } from "./Body.ts"
 import * as Execution from "./Execution.ts"
 
 export interface Options {
@@ -12,7 +13,7 @@ export interface Options {
   /** One registration for each task queue; the first is the worker's own. */
   readonly queues: ReadonlyArray<Omit<WorkerOptions, "held">>
   /** By workflow type. */
-  readonly bodies: ReadonlyMap<string, Execution.Body>
+  readonly bodies: ReadonlyMap<string, Body>
   /** The services of the steps. */
   readonly context: Context.Context<never>
   readonly maxConcurrent: number
@@ -38,6 +39,9 @@ export interface Pool {
 const reconnect = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
   Schedule.jittered
 )
+
+/** How long a worker that has never reached its server keeps trying before it fails. */
+const firstContact = Duration.seconds(10)
 
 /** Failures that pass by themselves. */
 const isPassing = (error: KagziError.KagziError) =>
@@ -138,11 +142,17 @@ export const make = (options: Options): Pool => {
   }
 
   /** Serves a queue from one registration, until the server no longer knows it. */
-  const serveOnce = (queue: Omit<WorkerOptions, "held">, isOwn: boolean, runs: FiberSet.FiberSet) =>
+  const serveOnce = (
+    queue: Omit<WorkerOptions, "held">,
+    isOwn: boolean,
+    runs: FiberSet.FiberSet,
+    onRegistered: () => void
+  ) =>
     Effect.gen(function* () {
       let link: WorkerLink | undefined
       const connected = yield* protocol.connect({ ...queue, held: () => heldBy(() => link) })
       link = connected
+      onRegistered()
       links.add(connected)
       if (isOwn) own = connected
       yield* Effect.addFinalizer(() =>
@@ -161,7 +171,10 @@ export const make = (options: Options): Pool => {
       const polling = Effect.raceFirst(poll(connected, runs), Effect.ignore(Deferred.await(stopping)))
       const isStopping = Deferred.isDone(stopping)
       yield* Effect.raceFirst(
-        Effect.andThen(polling, Effect.flatMap(isStopping, (stop) => (stop ? Effect.never : Effect.void))),
+        Effect.andThen(
+          polling,
+          Effect.flatMap(isStopping, (stop) => (stop ? Effect.never : Effect.void))
+        ),
         untilForgotten
       )
       yield* Effect.forEach(
@@ -173,14 +186,24 @@ export const make = (options: Options): Pool => {
 
   /** Serves a queue for good: registers again when the server forgot, waits when it can't be reached. */
   const serve = (queue: Omit<WorkerOptions, "held">, isOwn: boolean, runs: FiberSet.FiberSet) =>
-    serveOnce(queue, isOwn, runs).pipe(
-      Effect.tapError((error) =>
-        isPassing(error) ? Effect.logWarning("The server can't be reached; trying again", error.message) : Effect.void
-      ),
-      Effect.retry({ schedule: reconnect, while: isPassing }),
-      Effect.forever,
-      Effect.catch((error) => Effect.asVoid(Deferred.fail(stopping, error)))
-    )
+    Effect.suspend(() => {
+      let everServed = false
+      const served = () => {
+        everServed = true
+      }
+      return serveOnce(queue, isOwn, runs, served).pipe(
+        Effect.tapError((error) =>
+          isPassing(error) ? Effect.logWarning("The server can't be reached; trying again", error.message) : Effect.void
+        ),
+        Effect.retry({
+          schedule: Schedule.upTo(reconnect, { duration: firstContact }),
+          while: (error) => isPassing(error) && !everServed
+        }),
+        Effect.retry({ schedule: reconnect, while: (error) => isPassing(error) && everServed }),
+        Effect.forever,
+        Effect.catch((error) => Effect.asVoid(Deferred.fail(stopping, error)))
+      )
+    })
 
   // ---------------------------------------------------------------------------------------------------------------
   // The whole

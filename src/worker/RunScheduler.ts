@@ -5,7 +5,7 @@
  * it has come to rest when none of its fibers is running or scheduled. Only then is the next event given to it, which
  * makes a replay take the same course as the first execution, whatever the body's fibers do among themselves.
  */
-import { type Fiber, Scheduler } from "effect"
+import type { Fiber, Scheduler } from "effect"
 
 export class RunScheduler implements Scheduler.Scheduler {
   readonly executionMode: "sync" | "async"
