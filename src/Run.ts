@@ -1,5 +1,6 @@
 /** What can be known of a run and its steps. Plain data, the same words as the wire contract. */
-import type * as KagziError from "./KagziError.ts"
+import { Result } from "effect"
+import * as KagziError from "./KagziError.ts"
 
 /** Where a run is in its life. `SCHEDULED` and `PAUSED` belong to schedules only. */
 export type Status = "PENDING" | "RUNNING" | "SLEEPING" | "COMPLETED" | "FAILED" | "CANCELLED" | "SCHEDULED" | "PAUSED"
@@ -73,3 +74,103 @@ export interface Step {
   readonly cancelled: boolean
   readonly childRunId?: string
 }
+
+/** A run for reading: its payloads as values, its times as dates, its failure as an error. */
+export interface Description {
+  readonly runId: string
+  /** The caller's own id for the run. */
+  readonly id: string
+  readonly namespace: string
+  readonly taskQueue: string
+  readonly workflowType: string
+  readonly version: string
+  readonly status: Status
+  readonly input: unknown
+  /** Of a completed run. */
+  readonly output: unknown
+  /** Of a failed run. */
+  readonly error: KagziError.KagziError | undefined
+  /** Executions by the run's own retry policy, the first included. */
+  readonly attempts: number
+  readonly createdAt: Date
+  readonly startedAt: Date | undefined
+  readonly finishedAt: Date | undefined
+  /** When a sleeping or delayed run goes on. */
+  readonly wakeUpAt: Date | undefined
+  readonly workerId: string | undefined
+  readonly parentRunId: string | undefined
+  readonly scheduleId: string | undefined
+}
+
+/** One attempt of a step for reading. */
+export interface StepDescription {
+  readonly stepId: string
+  readonly name: string
+  readonly kind: StepKind
+  readonly status: StepStatus
+  readonly attempt: number
+  readonly input: unknown
+  readonly output: unknown
+  readonly error: KagziError.KagziError | undefined
+  readonly createdAt: Date
+  readonly startedAt: Date | undefined
+  readonly finishedAt: Date | undefined
+  /** When a sleep ends, or when a pending retry may begin. */
+  readonly dueAt: Date | undefined
+  /** Its branch lost a race; it never ends. */
+  readonly cancelled: boolean
+}
+
+/** The value of a payload, or its text where that is not JSON. */
+const read = (payload: Payload | undefined): unknown => {
+  if (payload === undefined || payload.data.length === 0) return undefined
+  const text = new TextDecoder().decode(payload.data)
+  return Result.getOrElse(
+    Result.try((): unknown => JSON.parse(text)),
+    () => text
+  )
+}
+
+const date = (millis: number | undefined) => (millis === undefined ? undefined : new Date(millis))
+
+const errorOf = (detail: KagziError.Detail | undefined) =>
+  detail === undefined ? undefined : KagziError.fromDetail(detail)
+
+/** The run for reading. */
+export const describe = (run: Run): Description => ({
+  runId: run.runId,
+  id: run.externalId,
+  namespace: run.namespace,
+  taskQueue: run.taskQueue,
+  workflowType: run.workflowType,
+  version: run.version,
+  status: run.status,
+  input: read(run.input),
+  output: read(run.output),
+  error: errorOf(run.error),
+  attempts: run.attempts,
+  createdAt: new Date(run.createdAt),
+  startedAt: date(run.startedAt),
+  finishedAt: date(run.finishedAt),
+  wakeUpAt: date(run.wakeUpAt),
+  workerId: run.workerId,
+  parentRunId: run.parentRunId,
+  scheduleId: run.scheduleId
+})
+
+/** The attempt of a step for reading. */
+export const describeStep = (step: Step): StepDescription => ({
+  stepId: step.stepId,
+  name: step.name,
+  kind: step.kind,
+  status: step.status,
+  attempt: step.attempt,
+  input: read(step.input),
+  output: read(step.output),
+  error: errorOf(step.error),
+  createdAt: new Date(step.createdAt),
+  startedAt: date(step.startedAt),
+  finishedAt: date(step.finishedAt),
+  dueAt: date(step.dueAt),
+  cancelled: step.cancelled
+})

@@ -7,6 +7,7 @@ import * as KagziError from "./KagziError.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { Payload } from "./Run.ts"
 import * as Codec from "./worker/Codec.ts"
+import { type Concurrency, withKeys } from "./worker/Combinators.ts"
 import type { AnyEffect, InputRule, InStep, StepRules, TimeoutOf, TypeOf } from "./worker/Rules.ts"
 import * as TypedFailure from "./worker/TypedFailure.ts"
 import * as Wait from "./worker/Wait.ts"
@@ -46,7 +47,7 @@ export interface ForEachOptions<
   /** What tells the items apart; their places unless given. With keys, items may be reordered while a run is under way. */
   readonly key?: ((item: Item, index: number) => string | number) | undefined
   /** How many steps run at the same time; 1 unless given. */
-  readonly concurrency?: number | "unbounded" | undefined
+  readonly concurrency?: Concurrency | undefined
   /** What to record as the input of an item's step; a JSON value. */
   readonly input?: ((item: Item, index: number) => unknown) | undefined
 }
@@ -140,16 +141,10 @@ export const forEach = <
   const each = Effect.gen(function* () {
     const workflowRun = yield* WorkflowRun
     const branches = yield* workflowRun.branches("Step.forEach")
-    const all = Array.from(items, (item, index) => ({ item, index, key: key === undefined ? index : key(item, index) }))
-    const keys = new Set<string>()
-    for (const { key } of all) {
-      if (keys.has(String(key))) {
-        return yield* refuse(name, `two items have the key ${JSON.stringify(key)}, and a key must be an item's own`)
-      }
-      keys.add(String(key))
-    }
+    const keyed = withKeys(items, key)
+    if (Result.isFailure(keyed)) return yield* refuse(name, keyed.failure)
     return yield* Effect.forEach(
-      all,
+      keyed.success,
       ({ index, item, key }) => {
         const untypedOptions: UntypedOptions =
           input === undefined ? stepOptions : { ...stepOptions, input: input(item, index) }
@@ -179,7 +174,11 @@ interface UntypedOptions
 
 const refuse = (name: string, reason: string) =>
   Effect.die(
-    new KagziError.InvalidArgument({ message: `Step ${JSON.stringify(name)}: ${reason}`, subject: "step", subjectId: name })
+    new KagziError.InvalidArgument({
+      message: `Step ${JSON.stringify(name)}: ${reason}`,
+      subject: "step",
+      subjectId: name
+    })
   )
 
 const untyped = Effect.fnUntraced(function* (name: string, effect: AnyEffect, options: UntypedOptions, site: Error) {
@@ -201,8 +200,7 @@ const untyped = Effect.fnUntraced(function* (name: string, effect: AnyEffect, op
   // Its services come from the worker, whose type demands them.
   const execute: Effect.Effect<Payload, KagziError.Detail> = (effect as Effect.Effect<unknown, unknown>).pipe(
     Effect.matchEffect({
-      onFailure: (error) =>
-        Effect.flatMap(TypedFailure.encode(error, { schema, final: false, subject }), Effect.fail),
+      onFailure: (error) => Effect.flatMap(TypedFailure.encode(error, { schema, final: false, subject }), Effect.fail),
       onSuccess: (value) =>
         Effect.mapError(output.encode(value), (reason) =>
           TypedFailure.asDefect(
