@@ -15,6 +15,9 @@ import type { Read } from "./codec.ts"
 import * as enums from "./enums.ts"
 import type { StepReply } from "./Protocol.ts"
 
+/** What is to be said of an answer that lacks a message. */
+export const missing = (field: string): Read<never> => Result.fail(`${field} is missing`)
+
 const required = <A>(value: A | undefined, field: string): Read<A> =>
   value === undefined ? Result.fail(`${field} is missing or unknown`) : Result.succeed(value)
 
@@ -31,7 +34,7 @@ const readOptional = <M, A>(
 ): Read<A | undefined> => (message === undefined ? Result.succeed(undefined) : read(message, field))
 
 const readRequired = (message: Timestamp | undefined, field: string): Read<number> =>
-  message === undefined ? Result.fail(`${field} is missing`) : codec.readTimestamp(message, field)
+  message === undefined ? missing(field) : codec.readTimestamp(message, field)
 
 /** Leaves out what is undefined, as exact optional fields want it. */
 const present = <K extends string, A>(key: K, value: A | undefined): { readonly [P in K]?: A } =>

@@ -1,0 +1,183 @@
+/** The protocol over plain unary RPCs: with our additions where the server has them, without them elsewhere. */
+import { Effect, Layer, Result } from "effect"
+import type { Workflow } from "../../gen/kagzi/v1/workflow_pb.ts"
+import { type KagziError, PreconditionFailed } from "../KagziError.ts"
+import { isTerminal, type Run, type Status } from "../Run.ts"
+import * as codec from "./codec.ts"
+import * as runs from "./codecRun.ts"
+import * as enums from "./enums.ts"
+import { type Page, type PageRequest, Protocol, type Shape } from "./Protocol.ts"
+import { patiently } from "./retry.ts"
+import { Rpc } from "./Rpc.ts"
+import * as Services from "./services.ts"
+import * as Link from "./unaryLink.ts"
+
+export interface Options {
+  /** Keeps to the plain contract, whatever the server can do. */
+  readonly plain?: boolean
+}
+
+const readRun = (workflow: Workflow | undefined): Effect.Effect<Run, KagziError> =>
+  codec.answered(workflow === undefined ? runs.missing("workflow") : runs.readWorkflow(workflow))
+
+const pageRequest = (page: PageRequest) => ({
+  pageSize: codec.int32(page.size ?? 0),
+  pageToken: page.token ?? "",
+  includeTotalCount: page.includeTotal ?? false
+})
+
+const readPage = <A, M>(
+  messages: ReadonlyArray<M>,
+  read: (message: M) => codec.Read<A>,
+  request: PageRequest,
+  info: { readonly nextPageToken: string; readonly totalCount: bigint } | undefined
+): Effect.Effect<Page<A>, KagziError> =>
+  Effect.map(codec.answered(Result.all(messages.map(read))), (items) => ({
+    items,
+    ...(info === undefined || info.nextPageToken === "" ? {} : { next: info.nextPageToken }),
+    ...(info === undefined || request.includeTotal !== true ? {} : { total: Number(info.totalCount) })
+  }))
+
+/** Servers may leave the status out where the answer goes without saying. */
+const readStatus = (done: boolean, status: number, whenDone: Status): Effect.Effect<Status, KagziError> =>
+  Effect.succeed(enums.status.fromProto(status)).pipe(
+    Effect.flatMap((known) =>
+      known !== undefined
+        ? Effect.succeed(known)
+        : done
+          ? Effect.succeed(whenDone)
+          : codec.answered(Result.fail("status is missing or unknown"))
+    )
+  )
+
+// One long poll of a result, in milliseconds: the server's part, and what is waited for the answer.
+const awaitTimeout = 50_000
+const awaitCallTimeout = 65_000
+
+/** The protocol over an Rpc. */
+export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
+  Effect.gen(function* () {
+    const services = yield* Services.make(yield* Rpc, { plain: options.plain ?? false })
+    const { admin, execution, hasExecution, serverInfo, workflows } = services
+
+    const start: Shape["start"] = Effect.fn("Protocol.start")(function* (request) {
+      if (request.ifExists !== "use-active" && !(yield* hasExecution)) {
+        return yield* new PreconditionFailed({
+          message: `This server does not support ifExists: ${JSON.stringify(request.ifExists)}`
+        })
+      }
+      const reply = yield* workflows.startWorkflow({
+        namespace: request.namespace,
+        externalId: request.externalId,
+        taskQueue: request.taskQueue,
+        workflowType: request.workflowType,
+        version: request.version,
+        input: codec.payload(request.input),
+        ifExists: enums.ifExists.toProto(request.ifExists),
+        ...(request.retryPolicy === undefined ? {} : { retryPolicy: codec.retryPolicy(request.retryPolicy) })
+      })
+      return { runId: reply.runId, alreadyExists: reply.alreadyExists }
+    })
+
+    const getRun: Shape["getRun"] = Effect.fn("Protocol.getRun")(function* (namespace, runId) {
+      const reply = yield* workflows.getWorkflow({ namespace, runId })
+      return yield* readRun(reply.workflow)
+    })
+
+    const getRunByExternalId: Shape["getRunByExternalId"] = Effect.fn("Protocol.getRunByExternalId")(
+      function* (namespace, externalId) {
+        const reply = yield* workflows.getWorkflowByExternalId({ namespace, externalId })
+        return yield* readRun(reply.workflow)
+      }
+    )
+
+    const listRuns: Shape["listRuns"] = Effect.fn("Protocol.listRuns")(function* (filter, page) {
+      const reply = yield* workflows.listWorkflows({
+        namespace: filter.namespace,
+        page: pageRequest(page),
+        ...(filter.status === undefined ? {} : { statusFilter: enums.status.toProto(filter.status) }),
+        ...(filter.workflowType === undefined ? {} : { workflowType: filter.workflowType }),
+        ...(filter.taskQueue === undefined ? {} : { taskQueue: filter.taskQueue }),
+        ...(filter.createdAfter === undefined ? {} : { createdAfter: codec.timestamp(filter.createdAfter) }),
+        ...(filter.createdBefore === undefined ? {} : { createdBefore: codec.timestamp(filter.createdBefore) })
+      })
+      return yield* readPage(reply.workflows, runs.readWorkflow, page, reply.page)
+    })
+
+    const awaitResult = Effect.fnUntraced(function* (namespace: string, runId: string) {
+      const reply = yield* execution.awaitResult(
+        { namespace, runId, timeoutMs: codec.int64(awaitTimeout) },
+        { timeoutMillis: awaitCallTimeout }
+      )
+      return yield* readRun(reply.workflow)
+    })
+
+    const awaitRun: Shape["awaitRun"] = Effect.fn("Protocol.awaitRun")(function* (namespace, runId) {
+      let pause = 50
+      while (true) {
+        const { longPoll, run } = yield* patiently(
+          Effect.gen(function* () {
+            const longPoll = yield* hasExecution
+            return { longPoll, run: yield* longPoll ? awaitResult(namespace, runId) : getRun(namespace, runId) }
+          })
+        )
+        if (isTerminal(run.status)) return run
+        // A server that gives up a long poll early must not be asked in a tight loop.
+        yield* Effect.sleep(longPoll ? 20 : pause)
+        pause = Math.min(pause * 2, 1_000)
+      }
+    })
+
+    const cancelRun: Shape["cancelRun"] = Effect.fn("Protocol.cancelRun")(function* (namespace, runId) {
+      const reply = yield* workflows.cancelWorkflow({ namespace, runId })
+      return yield* readStatus(reply.cancelled, reply.status, "CANCELLED")
+    })
+
+    const terminateRun: Shape["terminateRun"] = Effect.fn("Protocol.terminateRun")(
+      function* (namespace, runId, reason) {
+        const reply = yield* workflows.terminateWorkflow({ namespace, runId, reason })
+        return yield* readStatus(reply.terminated, reply.status, "FAILED")
+      }
+    )
+
+    const retryRun: Shape["retryRun"] = Effect.fn("Protocol.retryRun")(function* (namespace, runId) {
+      const reply = yield* workflows.retryWorkflow({ namespace, runId })
+      return reply.newRunId
+    })
+
+    const listSteps: Shape["listSteps"] = Effect.fn("Protocol.listSteps")(function* (filter, page) {
+      const reply = yield* admin.listSteps({
+        namespace: filter.namespace,
+        runId: filter.runId,
+        page: pageRequest(page),
+        ...(filter.name === undefined ? {} : { stepName: filter.name })
+      })
+      return yield* readPage(reply.steps, runs.readStep, page, reply.page)
+    })
+
+    const health: Shape["health"] = Effect.map(admin.healthCheck({}), (reply) => ({
+      serving: enums.servingStatus.fromProto(reply.status) === "SERVING",
+      message: reply.message
+    }))
+
+    return Protocol.of({
+      start,
+      getRun,
+      getRunByExternalId,
+      listRuns,
+      awaitRun,
+      cancelRun,
+      terminateRun,
+      retryRun,
+      listSteps,
+      serverInfo,
+      health,
+      connect: Link.connect(services)
+    })
+  })
+
+/** The protocol over an Rpc. */
+export const layer: Layer.Layer<Protocol, never, Rpc> = Layer.effect(Protocol, make())
+
+/** The protocol over an Rpc, with options. */
+export const layerWith = (options: Options): Layer.Layer<Protocol, never, Rpc> => Layer.effect(Protocol, make(options))
