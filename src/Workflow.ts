@@ -19,17 +19,19 @@ import * as TypedFailure from "./worker/TypedFailure.ts"
 import * as Wait from "./worker/Wait.ts"
 import { type Info, WorkflowRun } from "./worker/WorkflowRun.ts"
 
-export { type Handle, type ResultError, WorkflowCancelled, WorkflowFailed, WorkflowTerminated } from "./WorkflowHandle.ts"
+export {
+  type Handle,
+  type ResultError,
+  WorkflowCancelled,
+  WorkflowFailed,
+  WorkflowTerminated
+} from "./WorkflowHandle.ts"
 export { all, forEach, race, timeout } from "./worker/Combinators.ts"
 export type { Instant } from "./worker/Wait.ts"
 export { type Info, WorkflowRun } from "./worker/WorkflowRun.ts"
 
 /** What `make` takes beside the workflow's name. */
-export interface MakeOptions<
-  In extends Codec.AnySchema,
-  Out extends Codec.AnySchema,
-  Err extends Codec.AnySchema
-> {
+export interface MakeOptions<In extends Codec.AnySchema, Out extends Codec.AnySchema, Err extends Codec.AnySchema> {
   /** Where its runs wait for a worker; the workflow's name unless given. */
   readonly taskQueue?: string | undefined
   /** Nothing, `void`, unless given. */
