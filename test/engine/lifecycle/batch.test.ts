@@ -1,0 +1,92 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result } from "effect"
+import { WorkingSet } from "../../../src/engine/lifecycle/WorkingSet.ts"
+import { wantsOf } from "../../../src/engine/lifecycle/wants.ts"
+import { makeWorld, payload, read } from "./World.ts"
+
+describe("a batch", () => {
+  it.effect("lets later commands see earlier ones and writes each row once", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { run } = world.running()
+      const begin = world.beginCommand(run, "a")
+      const replies = world.batch([
+        begin,
+        { _tag: "CompleteStep", ...run, stepId: begin.stepId, output: payload(1) },
+        world.beginCommand(run, "a"),
+        { _tag: "CompleteRun", ...run, output: payload(2) }
+      ])
+      assert.deepStrictEqual(
+        replies.map((reply) => reply._tag),
+        ["Success", "Success", "Success", "Success"]
+      )
+      assert.strictEqual(world.changes?.insertSteps.length, 1)
+      assert.strictEqual(world.changes?.updateSteps.length, 0)
+      assert.strictEqual(world.changes?.updateRuns.length, 1)
+      assert.strictEqual(read(world.history(run)[0]?.output), 1)
+      assert.strictEqual(read(world.read(run.runId).output), 2)
+    })
+  )
+
+  it.effect("inserts a run that is started and ended in it once", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const start = world.startCommand()
+      world.batch([start, { _tag: "CancelRun", namespace: "default", runId: start.runId }])
+      assert.strictEqual(world.changes?.insertRuns.length, 1)
+      assert.strictEqual(world.changes?.updateRuns.length, 0)
+      assert.strictEqual(world.run(start).status, "CANCELLED")
+    })
+  )
+
+  it.effect("carries on after a refused command as if it had not been there", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { run } = world.running()
+      const replies = world.batch([
+        world.beginCommand(run, "a"),
+        world.beginCommand(run, "a", { kind: "SLEEP", sleep: { millis: 5 } }),
+        world.beginCommand({ ...run, lease: 99 }, "b"),
+        world.beginCommand(run, "c")
+      ])
+      assert.deepStrictEqual(
+        replies.map((reply) => reply._tag),
+        ["Success", "Failure", "Failure", "Success"]
+      )
+      assert.deepStrictEqual(
+        world.history(run).map(({ name, position }) => [name, position]),
+        [
+          ["a", 1],
+          ["c", 2]
+        ]
+      )
+    })
+  )
+
+  it("undoes what a failing command wrote, and nothing of those before it", () => {
+    const wants = wantsOf([], { now: 0, staleMillis: 0 })
+    const set = new WorkingSet(wants, { namespaces: [], runs: [], steps: [], workers: [], claims: [] })
+    const namespace = (name: string, displayName: string) => ({
+      id: name,
+      namespace: name,
+      displayName,
+      description: "",
+      enabled: true,
+      createdAt: 0,
+      updatedAt: 0
+    })
+    set.attempt(() => Result.succeed(set.putNamespace(namespace("a", "kept"))))
+    set.attempt(() => {
+      set.putNamespace(namespace("a", "undone"))
+      set.putNamespace(namespace("b", "undone"))
+      set.putInput("run", payload(1))
+      set.copyInput("copy", "other")
+      set.putOutput("run", payload(2))
+      return Result.fail("refused")
+    })
+    const changes = set.changes()
+    assert.deepStrictEqual(changes.insertNamespaces, [namespace("a", "kept")])
+    assert.deepStrictEqual([changes.inputs, changes.copyInputs, changes.outputs], [[], [], []])
+    assert.isUndefined(set.namespace("b"))
+  })
+})
