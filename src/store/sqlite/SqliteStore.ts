@@ -21,7 +21,8 @@ import { save } from "./queries/save.ts"
 import * as steps from "./queries/steps.ts"
 import * as workers from "./queries/workers.ts"
 
-const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
+/** The store on an open database. */
+export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
   const queries = {
     namespaces: workers.makeNamespaces(prepare),
     runs: runs.make(prepare),
@@ -55,7 +56,7 @@ const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
         return Effect.die(decided.failure)
       }
       const saved = attempt(() => {
-        const missing = save(queries, decided.success.changes)
+        const missing = save(queries, decided.success.changes, loaded.success)
         if (missing === undefined) commit.run()
         return missing
       })

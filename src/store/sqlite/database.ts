@@ -53,8 +53,9 @@ const inspect = (db: DatabaseSync, file: string): Result.Result<void, StoreError
     )
   }
   if (Number(pragma(db, "page_count")) * Number(pragma(db, "page_size")) <= fullCheckLimit) {
-    const found = pragma(db, "quick_check(1)")
-    if (found !== "ok" && found !== undefined) return refuse(`${file} is damaged (${String(found)})`, "damaged")
+    const found = String(pragma(db, "quick_check(1)") ?? "ok")
+    // the first line only names the database
+    if (found !== "ok") return refuse(`${file} is damaged (${found.split("\n").at(-1)})`, "damaged")
   }
   return Result.void
 }

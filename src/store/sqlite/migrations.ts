@@ -5,10 +5,11 @@
  * Payloads are kept out of the rows that change: every transition rewrites the row of a run or a step, and must not
  * rewrite megabytes with it. Those of runs are in tables of their own, those of steps too when they are large. Their
  * key is `seq` of the row they belong to, which appends to one tree instead of touching a second one for an id.
+ * For the same reason `steps.run` is `seq` of the run.
  *
  * Codes: runs.status 1 PENDING, 2 RUNNING, 3 SLEEPING, 4 COMPLETED, 5 FAILED, 6 CANCELLED, 7 SCHEDULED, 8 PAUSED;
- * steps.status 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 FAILED; workers.status 1 ONLINE, 2 DRAINING, 3 OFFLINE. Conditions of partial indexes must appear word for word in the
- * queries that are to use them.
+ * steps.status 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 FAILED; workers.status 1 ONLINE, 2 DRAINING, 3 OFFLINE.
+ * Conditions of partial indexes must appear word for word in the queries that are to use them.
  */
 export const migrations: ReadonlyArray<string> = [
   `
@@ -70,6 +71,7 @@ export const migrations: ReadonlyArray<string> = [
   CREATE TABLE steps (
     seq INTEGER PRIMARY KEY,
     step_id TEXT NOT NULL UNIQUE,
+    run INTEGER NOT NULL,
     run_id TEXT NOT NULL,
     namespace TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -97,11 +99,12 @@ export const migrations: ReadonlyArray<string> = [
   CREATE TABLE step_inputs (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
   CREATE TABLE step_outputs (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
 
-  CREATE UNIQUE INDEX steps_by_name ON steps (run_id, name, attempt);
+  -- steps of a batch belong to many runs, and each dirties a page of each index: small entries keep the pages few
+  CREATE UNIQUE INDEX steps_by_name ON steps (run, name, attempt);
   -- history seeks from position to position, so that old attempts cost nothing
-  CREATE INDEX steps_by_position ON steps (run_id, position, attempt DESC);
-  CREATE INDEX steps_by_age ON steps (run_id, created_at, step_id);
-  CREATE INDEX steps_waiting ON steps (run_id) WHERE due_at IS NOT NULL AND status IN (1, 2);
+  CREATE INDEX steps_by_position ON steps (run, position, attempt DESC);
+  CREATE INDEX steps_by_age ON steps (run, created_at);
+  CREATE INDEX steps_waiting ON steps (run) WHERE due_at IS NOT NULL AND status IN (1, 2);
 
   CREATE TABLE workers (
     worker_id TEXT NOT NULL PRIMARY KEY,

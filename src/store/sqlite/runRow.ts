@@ -23,8 +23,8 @@ const fixed = [
   "retry_policy"
 ]
 
-/** Columns that an update sets. */
-export const runMutable = [
+/** Columns that an update may set. */
+const mutable = [
   "status",
   "error",
   "attempts",
@@ -40,7 +40,10 @@ export const runMutable = [
   "step_failed"
 ]
 
-export const runColumns = [...fixed, ...runMutable]
+export const runColumns = [...fixed, ...mutable]
+
+/** Places in `mutable` of the columns that indexes are built on. */
+const indexed = [mutable.indexOf("status"), mutable.indexOf("worker_id"), mutable.indexOf("due_at")]
 
 export type RunRow = readonly [
   runId: string,
@@ -87,7 +90,7 @@ const fixedValues = (run: RunRecord): Array<SQLInputValue> => [
   toJsonOrNull(run.retryPolicy)
 ]
 
-export const runMutableValues = (run: RunRecord): Array<SQLInputValue> => [
+const mutableValues = (run: RunRecord): Array<SQLInputValue> => [
   runStatus[run.status],
   toJsonOrNull(run.error),
   run.attempts,
@@ -103,7 +106,22 @@ export const runMutableValues = (run: RunRecord): Array<SQLInputValue> => [
   bit(run.stepFailed)
 ]
 
-export const runValues = (run: RunRecord): Array<SQLInputValue> => [...fixedValues(run), ...runMutableValues(run)]
+export const runValues = (run: RunRecord): Array<SQLInputValue> => [...fixedValues(run), ...mutableValues(run)]
+
+/**
+ * The columns to set, and their values. SQLite writes the entries of every index on a column that is set, changed or
+ * not, so where the row before is known those that stay are left out: most updates are progress of a running run.
+ */
+export const runUpdate = (
+  run: RunRecord,
+  before: RunRecord | undefined
+): { readonly columns: ReadonlyArray<string>; readonly values: ReadonlyArray<SQLInputValue> } => {
+  const values = mutableValues(run)
+  if (before === undefined) return { columns: mutable, values }
+  const old = mutableValues(before)
+  const stays = (_: unknown, place: number) => !indexed.includes(place) || values[place] !== old[place]
+  return { columns: mutable.filter(stays), values: values.filter(stays) }
+}
 
 export const toRunRecord = (row: readonly [...run: RunRow, ...rest: ReadonlyArray<unknown>]): RunRecord => {
   const run: Types.Mutable<RunRecord> = {

@@ -7,7 +7,7 @@ import type { Prepare } from "../database.ts"
 import { prefixed, toPayload } from "../rows.ts"
 import { type RunRow, runColumns, toRun, toRunRecord } from "../runRow.ts"
 import { payloadBytes, type StepRow, stepColumns, toStep } from "../stepRow.ts"
-import type { Steps } from "./steps.ts"
+import { type Steps, theRun } from "./steps.ts"
 
 type FullRow = readonly [
   ...run: RunRow,
@@ -18,8 +18,16 @@ type FullRow = readonly [
   outputMetadata: string | null
 ]
 
-const full = `SELECT ${prefixed("r", runColumns)}, i.data, i.metadata, o.seq IS NOT NULL, o.data, o.metadata
-  FROM runs AS r LEFT JOIN run_inputs AS i ON i.seq = r.seq LEFT JOIN run_outputs AS o ON o.seq = r.seq`
+const full = (index: string) =>
+  `SELECT ${prefixed("r", runColumns)}, i.data, i.metadata, o.seq IS NOT NULL, o.data, o.metadata
+  FROM runs AS r ${index} LEFT JOIN run_inputs AS i ON i.seq = r.seq LEFT JOIN run_outputs AS o ON o.seq = r.seq`
+
+/** Without statistics SQLite prefers a range of times to a status, whatever they hold. */
+const indexFor = (filter: RunFilter): string => {
+  if (filter.status !== undefined) return "INDEXED BY runs_by_status"
+  if (filter.workflowType !== undefined) return "INDEXED BY runs_by_type"
+  return filter.taskQueue === undefined ? "INDEXED BY runs_by_age" : "INDEXED BY runs_by_queue"
+}
 
 interface Paging {
   readonly limit: number
@@ -57,7 +65,7 @@ export const runPage = (filter: RunFilter, paging: Paging): Condition => {
     ...(after === undefined ? [] : [{ sql: "(r.created_at, r.run_id) < (?, ?)", params: [after.at, after.id] }])
   ])
   return {
-    sql: `${full} ${rows.sql} ORDER BY r.created_at DESC, r.run_id DESC LIMIT ?`,
+    sql: `${full(indexFor(filter))} ${rows.sql} ORDER BY r.created_at DESC, r.run_id DESC LIMIT ?`,
     params: [...rows.params, limit + 1]
   }
 }
@@ -69,7 +77,7 @@ interface StepFilter {
 }
 
 const stepConditions = (filter: StepFilter): ReadonlyArray<Condition> => [
-  ...equals("run_id", filter.runId),
+  { sql: theRun, params: [filter.runId] },
   ...equals("namespace", filter.namespace),
   ...equals("name", filter.name)
 ]
@@ -116,7 +124,7 @@ export interface Listings {
 }
 
 export const make = (prepare: Prepare, steps: Steps): Listings => {
-  const run = prepare<FullRow>(`${full} WHERE r.run_id = ? AND r.namespace = ?`)
+  const run = prepare<FullRow>(`${full("")} WHERE r.run_id = ? AND r.namespace = ?`)
   const step = prepare<StepRow>(`SELECT ${stepColumns.join(", ")} FROM steps WHERE step_id = ? AND namespace = ?`)
 
   const decodeRun = (row: FullRow, now: number): Run =>

@@ -3,7 +3,7 @@ import type { Payload } from "../../../Run.ts"
 import type { RunRecord, Wants } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
 import { assignments, fromMetadata, placeholders } from "../rows.ts"
-import { type RunRow, runColumns, runMutable, runMutableValues, runValues, toRunRecord } from "../runRow.ts"
+import { type RunRow, runColumns, runUpdate, runValues, toRunRecord } from "../runRow.ts"
 
 const columns = runColumns.join(", ")
 
@@ -20,7 +20,7 @@ export const sql = {
   nextDue: `SELECT due_at FROM runs
     WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1`,
   insert: `INSERT INTO runs (${columns}) VALUES (${placeholders(runColumns)})`,
-  update: `UPDATE runs SET ${assignments(runMutable)} WHERE run_id = ?`,
+  update: (columns: ReadonlyArray<string>) => `UPDATE runs SET ${assignments(columns)} WHERE run_id = ?`,
   putInput: `INSERT OR REPLACE INTO run_inputs (seq, data, metadata) SELECT seq, ?, ? FROM runs WHERE run_id = ?`,
   copyInput: `INSERT OR REPLACE INTO run_inputs (seq, data, metadata)
     SELECT (SELECT seq FROM runs WHERE run_id = ?), i.data, i.metadata
@@ -43,8 +43,8 @@ export interface Runs {
   readonly claimable: (claim: Claim) => ReadonlyArray<string>
   readonly nextDue: (namespace: string, taskQueue: string, workflowTypes: ReadonlyArray<string>) => number | undefined
   readonly insert: (run: RunRecord) => void
-  /** These answer whether the run exists. */
-  readonly update: (run: RunRecord) => boolean
+  /** These answer whether the run exists. `before` is the row as it is, where it was loaded. */
+  readonly update: (run: RunRecord, before: RunRecord | undefined) => boolean
   readonly putInput: (runId: string, payload: Payload) => boolean
   readonly copyInput: (runId: string, from: string) => boolean
   readonly putOutput: (runId: string, payload: Payload) => boolean
@@ -58,7 +58,6 @@ export const make = (prepare: Prepare): Runs => {
   const claimable = prepare<ClaimRow>(sql.claimable)
   const nextDue = prepare<readonly [dueAt: number]>(sql.nextDue)
   const insert = prepare(sql.insert)
-  const update = prepare(sql.update)
   const putInput = prepare(sql.putInput)
   const copyInput = prepare(sql.copyInput)
   const putOutput = prepare(sql.putOutput)
@@ -87,7 +86,10 @@ export const make = (prepare: Prepare): Runs => {
     insert: (run) => {
       insert.run(...runValues(run))
     },
-    update: (run) => update.run(...runMutableValues(run), run.runId).changes === 1,
+    update: (run, before) => {
+      const { columns, values } = runUpdate(run, before)
+      return prepare(sql.update(columns)).run(...values, run.runId).changes === 1
+    },
     putInput: (runId, { data, metadata }) => putInput.run(data, fromMetadata(metadata), runId).changes === 1,
     copyInput: (runId, from) => copyInput.run(runId, from).changes === 1,
     putOutput: (runId, { data, metadata }) => putOutput.run(data, fromMetadata(metadata), runId).changes === 1

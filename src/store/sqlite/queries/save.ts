@@ -1,9 +1,16 @@
 /** Writes what a batch changed. */
-import type { Changes } from "../../Store.ts"
+import type { Changes, Rows } from "../../Store.ts"
 import type { Queries } from "./load.ts"
 
-/** Writes everything, in an order that keeps unique indexes satisfied. Answers what is missing, if something is. */
-export const save = ({ namespaces, runs, steps, workers }: Queries, changes: Changes): string | undefined => {
+/**
+ * Writes everything, in an order that keeps unique indexes satisfied. Answers what is missing, if something is.
+ * `loaded` is what this transaction saw before.
+ */
+export const save = (
+  { namespaces, runs, steps, workers }: Queries,
+  changes: Changes,
+  loaded: Rows
+): string | undefined => {
   for (const namespace of changes.updateNamespaces) {
     if (!namespaces.update(namespace)) return `namespace ${namespace.namespace}`
   }
@@ -12,13 +19,14 @@ export const save = ({ namespaces, runs, steps, workers }: Queries, changes: Cha
   for (const worker of changes.updateWorkers) if (!workers.update(worker)) return `worker ${worker.workerId}`
   for (const worker of changes.insertWorkers) workers.insert(worker)
 
-  for (const run of changes.updateRuns) if (!runs.update(run)) return `run ${run.runId}`
+  const before = new Map(loaded.runs.map((run) => [run.runId, run]))
+  for (const run of changes.updateRuns) if (!runs.update(run, before.get(run.runId))) return `run ${run.runId}`
   for (const run of changes.insertRuns) runs.insert(run)
   for (const { payload, runId } of changes.inputs) if (!runs.putInput(runId, payload)) return `run ${runId}`
   for (const { from, runId } of changes.copyInputs) if (!runs.copyInput(runId, from)) return `input of run ${from}`
   for (const { payload, runId } of changes.outputs) if (!runs.putOutput(runId, payload)) return `run ${runId}`
 
   for (const step of changes.updateSteps) if (!steps.update(step)) return `step ${step.stepId}`
-  for (const step of changes.insertSteps) steps.insert(step)
+  for (const step of changes.insertSteps) if (!steps.insert(step)) return `run ${step.runId}`
   return undefined
 }

@@ -15,16 +15,19 @@ import {
 
 const columns = stepColumns.join(", ")
 
+/** The key by which steps know their run, from its id. */
+export const theRun = "run = (SELECT seq FROM runs WHERE run_id = ?)"
+
 export const sql = {
   byId: `SELECT ${columns} FROM steps WHERE step_id = ?`,
-  latest: `SELECT ${columns} FROM steps WHERE run_id = ? AND name = ? ORDER BY attempt DESC LIMIT 1`,
-  waiting: `SELECT ${columns} FROM steps AS s WHERE run_id = ?
+  latest: `SELECT ${columns} FROM steps WHERE ${theRun} AND name = ? ORDER BY attempt DESC LIMIT 1`,
+  waiting: `SELECT ${columns} FROM steps AS s WHERE ${theRun}
     AND due_at IS NOT NULL AND status IN (1, 2) AND NOT EXISTS
-    (SELECT 1 FROM steps AS later WHERE later.run_id = s.run_id AND later.name = s.name AND later.attempt > s.attempt)`,
+    (SELECT 1 FROM steps AS later WHERE later.run = s.run AND later.name = s.name AND later.attempt > s.attempt)`,
   // one seek for each step: it skips the older attempts, however many there are
-  nextInHistory: `SELECT ${columns} FROM steps WHERE run_id = ? AND position > ?
+  nextInHistory: `SELECT ${columns} FROM steps WHERE ${theRun} AND position > ?
     ORDER BY position, attempt DESC LIMIT 1`,
-  insert: `INSERT INTO steps (${columns}) VALUES (${placeholders(stepColumns)})`,
+  insert: `INSERT INTO steps (run, ${columns}) SELECT seq, ${placeholders(stepColumns)} FROM runs WHERE run_id = ?`,
   update: `UPDATE steps SET ${assignments(stepMutable)} WHERE step_id = ?`,
   input: "SELECT data FROM step_inputs WHERE seq = (SELECT seq FROM steps WHERE step_id = ?)",
   output: "SELECT data FROM step_outputs WHERE seq = (SELECT seq FROM steps WHERE step_id = ?)",
@@ -48,7 +51,8 @@ export interface Steps {
     after: number,
     maxBytes: number
   ) => { readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }
-  readonly insert: (step: StepRecord) => void
+  /** Answers whether the run exists. */
+  readonly insert: (step: StepRecord) => boolean
   /** Answers whether the step exists. */
   readonly update: (step: StepRecord) => boolean
 }
@@ -91,9 +95,10 @@ export const make = (prepare: Prepare): Steps => {
       }
     },
     insert: (step) => {
-      insert.run(...stepValues(step))
+      if (insert.run(...stepValues(step), step.runId).changes === 0) return false
       if (isApart(step.input)) putInput.run(step.input.data, step.stepId)
       writeOutput(step)
+      return true
     },
     update: (step) => {
       const exists = update.run(...stepMutableValues(step), step.stepId).changes === 1

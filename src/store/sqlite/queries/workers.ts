@@ -24,7 +24,7 @@ export const sql = {
   byKey: `SELECT ${columns} FROM workers
     WHERE namespace = ? AND task_queue = ? AND hostname = ? AND pid = ? AND instance_id = ? AND status <> 3`,
   quiet: `SELECT ${columns} FROM workers WHERE last_heartbeat_at <= ? AND status <> 3`,
-  quietest: "SELECT last_heartbeat_at FROM workers WHERE status <> 3 ORDER BY last_heartbeat_at LIMIT 1",
+  quietest: "SELECT min(last_heartbeat_at) FROM workers WHERE status <> 3",
   insert: `INSERT INTO workers (${columns}) VALUES (${placeholders(workerColumns)})`,
   update: `UPDATE workers SET ${assignments(workerMutable)} WHERE worker_id = ?`,
   namespace: `SELECT ${namespaceColumns.join(", ")} FROM namespaces WHERE namespace = ?`,
@@ -48,7 +48,7 @@ export const make = (prepare: Prepare): Workers => {
   const byId = prepare<WorkerRow>(sql.byId)
   const byKey = prepare<WorkerRow>(sql.byKey)
   const quiet = prepare<WorkerRow>(sql.quiet)
-  const quietest = prepare<readonly [at: number]>(sql.quietest)
+  const quietest = prepare<readonly [at: number | null]>(sql.quietest)
   const insert = prepare(sql.insert)
   const update = prepare(sql.update)
 
@@ -57,7 +57,7 @@ export const make = (prepare: Prepare): Workers => {
     byId: (workerId) => record(byId.get(workerId)),
     byKey: (key) => record(byKey.get(key.namespace, key.taskQueue, key.hostname, key.pid, key.instanceId)),
     quiet: (since) => quiet.all(since).map(toWorkerRecord),
-    quietest: () => quietest.get()?.[0],
+    quietest: () => quietest.get()?.[0] ?? undefined,
     insert: (worker) => {
       insert.run(...workerValues(worker))
     },

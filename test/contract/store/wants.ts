@@ -1,0 +1,237 @@
+/** What each want loads. */
+import { assert, describe } from "@effect/vitest"
+import { Effect } from "effect"
+import type { RunRecord, Wants } from "../../../src/store/Store.ts"
+import type { Case } from "./case.ts"
+import { at, endedRun, id, runIds, runOf, see, stepIds, stepOf, workerOf, write } from "./fixtures.ts"
+
+type Claim = Wants["claims"][number]
+
+const claim = (over: Partial<Claim> = {}): Claim => ({
+  namespace: "default",
+  taskQueue: "orders",
+  workflowTypes: ["Order"],
+  dueBy: at,
+  limit: 10,
+  ...over
+})
+
+const claimed = (...claims: ReadonlyArray<Claim>) => Effect.map(see({ claims }), (rows) => rows.claims)
+
+export const wants = (test: Case) => {
+  describe("runs by external id", () => {
+    const order = { namespace: "default", externalId: "x" }
+    const found = Effect.map(see({ externalIds: [order] }), runIds)
+    test(
+      "finds the active run, even when one that has ended is newer",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [
+            endedRun(1, { externalId: "x", createdAt: at - 1 }),
+            runOf(2, { externalId: "x", status: "SLEEPING" }),
+            endedRun(3, { externalId: "x", createdAt: at + 1 }),
+            runOf(4, { externalId: "x", namespace: "other" }),
+            runOf(5)
+          ]
+        })
+        assert.deepStrictEqual(yield* found, [id(2)])
+      })
+    )
+    test(
+      "finds the newest that has ended when none is active, also among runs of one millisecond",
+      Effect.gen(function* () {
+        yield* write({ insertRuns: [endedRun(9, { externalId: "x" })] })
+        yield* write({ insertRuns: [endedRun(3, { externalId: "x", status: "FAILED" })] })
+        yield* write({ insertRuns: [endedRun(5, { externalId: "x", status: "CANCELLED" })] })
+        assert.deepStrictEqual(yield* found, [id(5)])
+      })
+    )
+    test(
+      "finds nothing for an unknown id",
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* found, [])
+      })
+    )
+  })
+
+  describe("claims", () => {
+    const due = (n: number, over: Partial<RunRecord> = {}) => runOf(n, over)
+    test(
+      "come in the order of due time, priority, age and run id, over all types asked for",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [
+            due(1, { dueAt: at }),
+            due(2, { dueAt: at, workflowType: "Refund" }),
+            due(3, { dueAt: at, createdAt: at - 1 }),
+            due(4, { dueAt: at, priority: 2, workflowType: "Refund" }),
+            due(5, { dueAt: at, priority: 10 }),
+            due(6, { dueAt: at - 1, priority: -5, createdAt: at + 1 }),
+            due(7, { dueAt: at, workflowType: "Other" })
+          ]
+        })
+        const expected = [6, 5, 4, 3, 1, 2].map(id)
+        const workflowTypes = ["Refund", "Order", "Refund"]
+        assert.deepStrictEqual(yield* claimed(claim({ workflowTypes })), [expected])
+        assert.deepStrictEqual(yield* claimed(claim({ workflowTypes, limit: 4 })), [expected.slice(0, 4)])
+      })
+    )
+    test(
+      "are limited to the namespace, queue, types and time asked for, and answer one list for each",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [
+            due(1),
+            due(2, { namespace: "other" }),
+            due(3, { taskQueue: "other" }),
+            due(4, { workflowType: "Other" }),
+            due(5, { dueAt: at + 1 }),
+            endedRun(6)
+          ]
+        })
+        assert.deepStrictEqual(
+          yield* claimed(
+            claim(),
+            claim({ namespace: "other" }),
+            claim({ taskQueue: "other" }),
+            claim({ workflowTypes: ["Other"] }),
+            claim({ dueBy: at + 1 }),
+            claim({ dueBy: at - 1 }),
+            claim({ workflowTypes: [] }),
+            claim({ limit: 0 })
+          ),
+          [[id(1)], [id(2)], [id(3)], [id(4)], [id(1), id(5)], [], [], []]
+        )
+      })
+    )
+    test(
+      "find sleeping runs and expired leases, and load the runs and their waits",
+      Effect.gen(function* () {
+        const sleeping = due(1, { status: "SLEEPING" })
+        const expired = due(2, { status: "RUNNING", workerId: id(800), createdAt: at + 1 })
+        const nap = stepOf(1, { kind: "SLEEP", dueAt: at })
+        yield* write({ insertRuns: [sleeping, expired], insertSteps: [nap, stepOf(2)] })
+        const rows = yield* see({ claims: [claim(), claim({ limit: 1 })] })
+        assert.deepStrictEqual(rows.claims, [[id(1), id(2)], [id(1)]])
+        assert.sameDeepMembers([...rows.runs], [sleeping, expired])
+        assert.deepStrictEqual(rows.steps, [nap])
+      })
+    )
+  })
+
+  describe("steps", () => {
+    test(
+      "by name are the latest attempt",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [runOf(1), runOf(2)],
+          insertSteps: [
+            stepOf(1, { name: "a", attempt: 10, position: 1 }),
+            stepOf(2, { name: "a", attempt: 9, position: 1 }),
+            stepOf(3, { name: "b" }),
+            stepOf(4, { name: "a", runId: id(2), attempt: 11 })
+          ]
+        })
+        const rows = yield* see({
+          steps: [
+            { runId: id(1), name: "a" },
+            { runId: id(1), name: "c" }
+          ]
+        })
+        assert.deepStrictEqual(stepIds(rows), [id(1)])
+      })
+    )
+    test(
+      "that wait are the latest attempts, pending or running, with a due time",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [runOf(1), runOf(2)],
+          insertSteps: [
+            stepOf(1, { kind: "SLEEP", dueAt: at }),
+            stepOf(2, { status: "PENDING", name: "retried", attempt: 2, dueAt: at + 1 }),
+            stepOf(3, { status: "RUNNING", name: "retried", attempt: 1, dueAt: at }),
+            stepOf(4, { kind: "SLEEP", status: "COMPLETED", dueAt: at }),
+            stepOf(5, { status: "FAILED", dueAt: at }),
+            stepOf(6),
+            stepOf(7, { runId: id(2), dueAt: at })
+          ]
+        })
+        assert.deepStrictEqual(stepIds(yield* see({ waits: new Set([id(1)]) })), [id(1), id(2)])
+      })
+    )
+    test(
+      "found by several wants are loaded once",
+      Effect.gen(function* () {
+        yield* write({ insertRuns: [runOf(1)], insertSteps: [stepOf(1, { dueAt: at })] })
+        const rows = yield* see({
+          runs: new Set([id(1)]),
+          externalIds: [{ namespace: "default", externalId: "order-1" }],
+          stepIds: new Set([id(1)]),
+          steps: [{ runId: id(1), name: "step-1" }],
+          waits: new Set([id(1)])
+        })
+        assert.deepStrictEqual([runIds(rows), stepIds(rows)], [[id(1)], [id(1)]])
+      })
+    )
+  })
+
+  describe("workers", () => {
+    const workers = (over: Partial<Wants>) =>
+      Effect.map(see(over), (rows) => rows.workers.map((worker) => worker.workerId).sort())
+    test(
+      "by key are those not offline, and every part of the key counts",
+      Effect.gen(function* () {
+        const key = { namespace: "default", taskQueue: "orders", hostname: "host", pid: 1, instanceId: "a" }
+        yield* write({
+          insertWorkers: [
+            workerOf(1, { ...key, status: "OFFLINE" }),
+            workerOf(2, { ...key, status: "DRAINING" }),
+            workerOf(3, { ...key, namespace: "other" }),
+            workerOf(4, { ...key, taskQueue: "other" }),
+            workerOf(5, { ...key, hostname: "other" }),
+            workerOf(6, { ...key, pid: 2 }),
+            workerOf(7, { ...key, instanceId: "" })
+          ]
+        })
+        assert.deepStrictEqual(yield* workers({ workerKeys: [key] }), [id(2)])
+        assert.deepStrictEqual(yield* workers({ workerKeys: [{ ...key, instanceId: "" }] }), [id(7)])
+        assert.deepStrictEqual(yield* workers({ workerKeys: [{ ...key, instanceId: "c" }] }), [])
+      })
+    )
+    const held = (n: number, worker: number, over: Partial<RunRecord> = {}) =>
+      runOf(n, { status: "RUNNING", workerId: id(worker), ...over })
+    test(
+      "bring the runs they hold, not those they held",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [
+            held(1, 801),
+            held(2, 801, { taskQueue: "other", workflowType: "Other" }),
+            held(3, 802),
+            held(4, 801, { status: "PENDING" }),
+            endedRun(5, { workerId: id(801) })
+          ]
+        })
+        assert.deepStrictEqual(runIds(yield* see({ workerRuns: new Set([id(801)]) })), [id(1), id(2)])
+      })
+    )
+    test(
+      "unheard of since a time are found with the runs they hold",
+      Effect.gen(function* () {
+        yield* write({
+          insertWorkers: [
+            workerOf(801, { lastHeartbeatAt: at - 1 }),
+            workerOf(802, { lastHeartbeatAt: at, status: "DRAINING" }),
+            workerOf(803, { lastHeartbeatAt: at + 1 }),
+            workerOf(804, { lastHeartbeatAt: at - 5, status: "OFFLINE" })
+          ],
+          insertRuns: [held(1, 801), held(2, 802), held(3, 803), held(4, 804)]
+        })
+        const rows = yield* see({ quietSince: at })
+        assert.deepStrictEqual(runIds(rows), [id(1), id(2)])
+        assert.deepStrictEqual(yield* workers({ quietSince: at }), [id(801), id(802)])
+        assert.deepStrictEqual(yield* workers({ quietSince: 0 }), [])
+      })
+    )
+  })
+}

@@ -1,0 +1,115 @@
+/** Every query finds its rows through the index made for it, so that none grows with runs that have ended. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { open } from "../../src/store/sqlite/database.ts"
+import { runPage, stepPage } from "../../src/store/sqlite/queries/listings.ts"
+import { sql as runs } from "../../src/store/sqlite/queries/runs.ts"
+import { sql as steps } from "../../src/store/sqlite/queries/steps.ts"
+import { sql as workers } from "../../src/store/sqlite/queries/workers.ts"
+import type { RunFilter } from "../../src/store/Store.ts"
+
+const runId = "sqlite_autoindex_runs_1 (run_id=?)"
+const stepId = "sqlite_autoindex_steps_1 (step_id=?)"
+
+/** For each query, what its plan must say. An empty list: it looks nothing up. */
+const expected: { readonly [group: string]: { readonly [query: string]: ReadonlyArray<string> } } = {
+  runs: {
+    byId: [runId],
+    active: ["runs_active (namespace=? AND external_id=?)"],
+    newestEnded: ["runs_ended (namespace=? AND external_id=?)"],
+    byWorker: ["runs_by_worker (worker_id=?)"],
+    claimable: ["COVERING INDEX runs_due (namespace=? AND task_queue=? AND workflow_type=? AND due_at<?)"],
+    nextDue: ["COVERING INDEX runs_due (namespace=? AND task_queue=? AND workflow_type=? AND due_at>?)"],
+    insert: [],
+    update: [runId],
+    putInput: [runId],
+    copyInput: [runId, "INTEGER PRIMARY KEY", runId],
+    putOutput: [runId]
+  },
+  steps: {
+    byId: [stepId],
+    latest: ["steps_by_name (run=? AND name=?)", runId],
+    waiting: ["steps_waiting (run=?)", runId, "COVERING INDEX steps_by_name (run=? AND name=? AND attempt>?)"],
+    nextInHistory: ["steps_by_position (run=? AND position>?)", runId],
+    insert: [runId],
+    update: [stepId],
+    input: ["INTEGER PRIMARY KEY", stepId],
+    output: ["INTEGER PRIMARY KEY", stepId],
+    putInput: [stepId],
+    putOutput: [stepId]
+  },
+  workers: {
+    byId: ["sqlite_autoindex_workers_1 (worker_id=?)"],
+    byKey: ["workers_by_key (namespace=? AND task_queue=? AND hostname=? AND pid=? AND instance_id=?)"],
+    quiet: ["workers_by_heartbeat (last_heartbeat_at<?)"],
+    quietest: ["workers_by_heartbeat"],
+    insert: [],
+    update: ["sqlite_autoindex_workers_1 (worker_id=?)"],
+    namespace: ["sqlite_autoindex_namespaces_1 (namespace=?)"],
+    insertNamespace: [],
+    updateNamespace: ["sqlite_autoindex_namespaces_1 (namespace=?)"]
+  }
+}
+
+const queries = { runs: { ...runs, update: runs.update(["status", "due_at", "worker_id", "error"]) }, steps, workers }
+
+const plan = (sql: string) =>
+  Effect.gen(function* () {
+    const database = yield* open(":memory:")
+    const rows = database
+      .prepare<readonly [id: number, parent: number, unused: number, detail: string]>(`EXPLAIN QUERY PLAN ${sql}`)
+      .all()
+    return rows.map((row) => row[3])
+  })
+
+const check = Effect.fnUntraced(function* (sql: string, wanted: ReadonlyArray<string>) {
+  const details = yield* plan(sql)
+  const lookups = details.filter((detail) => detail.startsWith("SEARCH"))
+  assert.strictEqual(lookups.length, wanted.length, details.join("\n"))
+  for (const [index, text] of wanted.entries()) assert.include(lookups[index], text)
+  for (const detail of details) assert.notMatch(detail, /SCAN|TEMP B-TREE/)
+})
+
+describe("query plans", () => {
+  for (const [group, sqls] of Object.entries(queries)) {
+    it(`every query of ${group} is in the table`, () => {
+      assert.sameMembers(Object.keys(sqls), Object.keys(expected[group]!))
+    })
+    for (const [name, sql] of Object.entries(sqls)) {
+      it.effect(`${group}.${name} uses its index`, () => check(sql, expected[group]![name]!))
+    }
+  }
+
+  const filters: ReadonlyArray<readonly [index: string, filter: Omit<RunFilter, "namespace">]> = [
+    ["runs_by_age", {}],
+    ["runs_by_age", { createdAfter: 1, createdBefore: 2 }],
+    ["runs_by_status", { status: "FAILED" }],
+    ["runs_by_status", { status: "FAILED", workflowType: "a", taskQueue: "b", createdAfter: 1, createdBefore: 2 }],
+    ["runs_by_type", { workflowType: "a" }],
+    ["runs_by_type", { workflowType: "a", taskQueue: "b", createdBefore: 2 }],
+    ["runs_by_queue", { taskQueue: "b", createdAfter: 1 }]
+  ]
+  const cursor = { at: 1, id: "a" }
+  for (const [index, filter] of filters) {
+    for (const after of [undefined, cursor]) {
+      const fields = Object.keys(filter).join(", ") || "nothing"
+      it.effect(`listing runs by ${fields}, ${after ? "next" : "first"} page, reads ${index} in order`, () => {
+        const page = runPage({ namespace: "default", ...filter }, { limit: 9, count: false, ...(after && { after }) })
+        return check(page.sql, [`USING INDEX ${index} (namespace=?`, "INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"])
+      })
+    }
+  }
+  it.effect("listing steps reads steps_by_age, and sorts only those of one millisecond", () =>
+    Effect.gen(function* () {
+      const filter = { namespace: "default", runId: "a" }
+      for (const after of [undefined, cursor]) {
+        const details = yield* plan(stepPage(filter, { limit: 9, count: false, ...(after && { after }) }).sql)
+        assert.include(details[0], "steps_by_age (run=?")
+        assert.deepStrictEqual(
+          details.filter((detail) => /SCAN|TEMP B-TREE/.test(detail)),
+          ["USE TEMP B-TREE FOR LAST TERM OF ORDER BY"]
+        )
+      }
+    })
+  )
+})
