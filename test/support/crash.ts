@@ -12,36 +12,45 @@ export interface CrashPoint {
   readonly when: "before" | "after"
 }
 
-export interface Witness {
+/** What has been seen of an execution, over all its workers. */
+export class Witness {
   /** Commands sent so far. */
-  readonly commands: () => number
-  readonly crashed: () => boolean
+  commands = 0
+  crashed = false
+  /** Steps that the server has recorded as completed, whether or not the worker was told. */
+  readonly completed = new Set<string>()
+  /** Steps that a worker was told to execute after they had been recorded as completed: there must be none. */
+  readonly repeated: Array<string> = []
 }
 
 const dead = new KagziError.Unavailable({ message: "the worker has crashed" })
 
 /**
  * A protocol whose workers crash at that point, once: from then on nothing that they send arrives, and no reply to what
- * they sent comes back. Without a point it only counts.
+ * they sent comes back. Without a point it only watches.
  */
-export const crashing = (point: CrashPoint | undefined, onCrash: Effect.Effect<void> = Effect.void) => {
-  let commands = 0
+export const crashing = (witness: Witness, point?: CrashPoint): Layer.Layer<Protocol, never, Protocol> => {
   let crashed = false
-  const witness: Witness = { commands: () => commands, crashed: () => crashed }
   const die = Effect.suspend(() => {
     crashed = true
-    return Effect.andThen(onCrash, Effect.fail(dead))
+    witness.crashed = true
+    return Effect.fail(dead)
   })
-  const boundary = <A>(effect: Effect.Effect<A, KagziError.KagziError>): Effect.Effect<A, KagziError.KagziError> =>
+  const boundary = <A>(
+    effect: Effect.Effect<A, KagziError.KagziError>,
+    applied: (reply: A) => void = () => {}
+  ): Effect.Effect<A, KagziError.KagziError> =>
     Effect.suspend(() => {
       if (crashed) return Effect.fail(dead)
-      commands++
-      if (commands !== point?.command) {
-        return Effect.flatMap(effect, (reply) => (crashed ? Effect.fail(dead) : Effect.succeed(reply)))
-      }
-      return point.when === "before" ? die : Effect.andThen(effect, die)
+      witness.commands++
+      const last = witness.commands === point?.command
+      if (last && point.when === "before") return die
+      return Effect.flatMap(effect, (reply) => {
+        applied(reply)
+        return last ? die : crashed ? Effect.fail(dead) : Effect.succeed(reply)
+      })
     })
-  const layer = Layer.effect(
+  return Layer.effect(
     Protocol,
     Effect.gen(function* () {
       const protocol = yield* Protocol
@@ -51,8 +60,12 @@ export const crashing = (point: CrashPoint | undefined, onCrash: Effect.Effect<v
           Effect.map(protocol.connect(options), (link): WorkerLink => ({
             ...link,
             poll: Effect.suspend(() => (crashed ? Effect.never : link.poll)),
-            beginStep: (...args) => boundary(link.beginStep(...args)),
-            completeStep: (...args) => boundary(link.completeStep(...args)),
+            beginStep: (...args) =>
+              boundary(link.beginStep(...args), ({ execute, step }) => {
+                if (execute && witness.completed.has(step.stepId)) witness.repeated.push(step.name)
+              }),
+            completeStep: (...args) =>
+              boundary(link.completeStep(...args), ({ step }) => witness.completed.add(step.stepId)),
             failStep: (...args) => boundary(link.failStep(...args)),
             cancelStep: (...args) => boundary(link.cancelStep(...args)),
             suspend: (...args) => boundary(link.suspend(...args)),
@@ -64,5 +77,4 @@ export const crashing = (point: CrashPoint | undefined, onCrash: Effect.Effect<v
       }
     })
   )
-  return { layer, witness }
 }

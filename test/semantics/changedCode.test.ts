@@ -1,0 +1,89 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Schema, Stream } from "effect"
+import { KagziClient, Step, Workflow } from "../../src/index.ts"
+import { client, Ledger, withWorker } from "../support/harness.ts"
+
+const Changing = Workflow.make("changing", { taskQueue: "changing", output: Schema.String })
+
+const before = Changing.implement(() =>
+  Effect.gen(function* () {
+    yield* Step.run("charge", Effect.succeed("charged"), { input: { amount: 10 } })
+    yield* Workflow.sleep("nap", "20 millis")
+    return yield* Step.run("ship", Effect.succeed("shipped"))
+  })
+)
+
+/** Starts under the old code, stops the worker while the run sleeps, and goes on under the new code. */
+const change = (after: (ledger: Ledger) => Workflow.Implementation<never>) =>
+  Effect.gen(function* () {
+    const ledger = new Ledger()
+    const handle = yield* Changing.start(undefined)
+    yield* withWorker(before)(
+      Effect.gen(function* () {
+        while ((yield* handle.status) !== "SLEEPING") yield* Effect.sleep(1)
+      })
+    )
+    const exit = yield* withWorker(after(ledger))(Effect.exit(handle.result))
+    const steps = yield* Stream.runCollect((yield* KagziClient).workflows.steps(handle.runId))
+    return { message: String(Exit.isFailure(exit) ? exit.cause : exit.value), ledger, steps }
+  }).pipe(Effect.provide(client))
+
+describe("code that changed under a sleeping run is told, with both sides", () => {
+  it.live("when it asks for another step", () =>
+    Effect.gen(function* () {
+      const { ledger, message, steps } = yield* change((ledger) =>
+        Changing.implement(() => Step.run("charge-card", ledger.note("charged again")))
+      )
+      assert.include(message, "NonDeterministic")
+      assert.include(message, '"charge"')
+      assert.include(message, '"charge-card"')
+      assert.deepStrictEqual(ledger.entries, [])
+      assert.deepStrictEqual(
+        steps.map(({ name }) => name),
+        ["charge", "nap"]
+      )
+    })
+  )
+
+  it.live("when it gives a step another input", () =>
+    Effect.gen(function* () {
+      const { message } = yield* change((ledger) =>
+        Changing.implement(() => Step.run("charge", ledger.note("x"), { input: { amount: 20 } }))
+      )
+      assert.include(message, "NonDeterministic")
+      assert.include(message, '{"amount":10}')
+      assert.include(message, '{"amount":20}')
+    })
+  )
+
+  it.live("when a sleep has become a step", () =>
+    Effect.gen(function* () {
+      const { message } = yield* change((ledger) =>
+        Changing.implement(() =>
+          Effect.gen(function* () {
+            yield* Step.run("charge", ledger.note("x"), { input: { amount: 10 } })
+            return yield* Step.run("nap", ledger.note("y"))
+          })
+        )
+      )
+      assert.include(message, "NonDeterministic")
+      assert.include(message, "SLEEP")
+      assert.include(message, "FUNCTION")
+    })
+  )
+
+  it.live("and code that only goes on differently is not", () =>
+    Effect.gen(function* () {
+      const { message } = yield* change((ledger) =>
+        Changing.implement(() =>
+          Effect.gen(function* () {
+            yield* Step.run("charge", ledger.note("again"), { input: { amount: 10 } })
+            yield* Workflow.sleep("nap", "20 millis")
+            return yield* Step.run("deliver", ledger.note("delivered"))
+          })
+        )
+      )
+      assert.strictEqual(message, "delivered")
+    })
+  )
+})
