@@ -1,4 +1,5 @@
 /** Lets pages of any origin call the server, as the contract has it; what they may send or read is listed by protocol. */
+import type { ServerResponse } from "node:http"
 import { cors } from "@connectrpc/connect"
 import { leaseHeader } from "../protocol/extensions.ts"
 import type { Request, Response } from "./listener.ts"
@@ -18,9 +19,12 @@ export const answeredByCors = (request: Request, response: Response): boolean =>
     return false
   }
   response.setHeader("access-control-allow-methods", cors.allowedMethods.join(", "))
-  response.setHeader("access-control-allow-headers", request.headers["access-control-request-headers"] ?? allowedHeaders)
+  response.setHeader(
+    "access-control-allow-headers",
+    request.headers["access-control-request-headers"] ?? allowedHeaders
+  )
   response.setHeader("access-control-max-age", `${preflightSeconds}`)
-  response.writeHead(204)
-  response.end()
+  // the methods of the other kind of response are the same
+  ;(response as ServerResponse).writeHead(204).end()
   return true
 }

@@ -56,12 +56,7 @@ const classify = ({ code, rawMessage }: ConnectError) => {
   switch (code) {
     // connect-es calls a message over its read limit exhausted; peers of the contract know it as out of range
     case Code.ResourceExhausted:
-      return withDetail(
-        Code.OutOfRange,
-        "InvalidArgument",
-        true,
-        `The request is larger than ${maxMessageBytes} bytes`
-      )
+      return withDetail(Code.OutOfRange, "InvalidArgument", true, `The request is larger than ${maxMessageBytes} bytes`)
     case Code.Internal:
       return rawMessage.startsWith(undecodable)
         ? withDetail(

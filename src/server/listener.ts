@@ -5,7 +5,7 @@
 import * as http from "node:http"
 import * as http2 from "node:http2"
 import * as net from "node:net"
-import { Duration, Effect, type Scope } from "effect"
+import { type Duration, Effect, type Scope } from "effect"
 import { StartError } from "./StartError.ts"
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
@@ -64,7 +64,11 @@ const startError = (options: Options, cause: NodeJS.ErrnoException): StartError 
     case "EACCES":
       return new StartError({ reason: "BadAddress", message: `No permission to listen on ${where}`, cause })
     case "EADDRNOTAVAIL":
-      return new StartError({ reason: "BadAddress", message: `${options.host} is not an address of this machine`, cause })
+      return new StartError({
+        reason: "BadAddress",
+        message: `${options.host} is not an address of this machine`,
+        cause
+      })
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return new StartError({ reason: "BadAddress", message: `The host ${options.host} can't be resolved`, cause })

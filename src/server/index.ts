@@ -1,0 +1,2 @@
+/** The server, to run anywhere. */
+export * as KagziServer from "./KagziServer.ts"
