@@ -3,7 +3,7 @@ import { Effect, Option, Schema, Stream } from "effect"
 import * as KagziError from "./KagziError.ts"
 import type { Page, PageRequest, Shape as ProtocolShape } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
-import * as Codec from "./worker/Codec.ts"
+import type * as Codec from "./worker/Codec.ts"
 import * as TypedFailure from "./worker/TypedFailure.ts"
 
 /** The run failed with an error that its workflow does not declare: `error` has it. */

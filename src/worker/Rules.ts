@@ -38,9 +38,11 @@ export type Json<A> = A extends string | number | boolean | null
         ? { readonly [K in keyof A]: K extends symbol ? never : JsonField<A, K> }
         : never
 
-type JsonField<A, K extends keyof A> = {} extends Pick<A, K> ? Json<Exclude<A[K], undefined>> | undefined : Json<A[K]>
+type JsonField<A, K extends keyof A> =
+  Partial<Pick<A, K>> extends Pick<A, K> ? Json<Exclude<A[K], undefined>> | undefined : Json<A[K]>
 
 /** Whether JSON gives the value back as it was. Nothing at all, `void`, is taken for a result. */
+// biome-ignore lint/suspicious/noConfusingVoidType: it is the result type of effects that have none
 type IsJson<A> = unknown extends A ? false : [A] extends [void] ? true : [A] extends [Json<A>] ? true : false
 
 /** What an optional schema stands for; without one, what is there anyway. */

@@ -137,6 +137,7 @@ export const bodies = [
   ),
   Choice.implement(
     Effect.fn("choice")(function* ({ n }) {
+      yield* Effect.yieldNow
       return { status: n.toFixed() === "1" ? "ok" : "bad" }
     })
   ),
