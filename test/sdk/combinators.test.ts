@@ -61,7 +61,11 @@ describe("Workflow.race", () => {
     Effect.gen(function* () {
       const { branches, layer } = makeRun()
       let interrupted = false
-      const never = Effect.onInterrupt(Effect.never, () => Effect.sync(() => void (interrupted = true)))
+      const never = Effect.onInterrupt(Effect.never, () =>
+        Effect.sync(() => {
+          interrupted = true
+        })
+      )
       const race = Workflow.race(Effect.fail("no"), never, Effect.as(Effect.yieldNow, "yes"))
       assert.strictEqual(yield* Effect.provide(race, layer), "yes")
       assert.isTrue(interrupted)

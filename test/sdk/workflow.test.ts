@@ -125,7 +125,12 @@ describe("an implementation", () => {
   it.effect("fails for good when its input does not fit, without executing the body", () =>
     Effect.gen(function* () {
       let executed = false
-      const live = Order.implement(() => Effect.sync(() => ({ total: Number((executed = true)) })))
+      const live = Order.implement(() =>
+        Effect.sync(() => {
+          executed = true
+          return { total: 1 }
+        })
+      )
       const result = yield* run(live, { id: "a" })
       const detail = result._tag === "Failure" ? result.failure : undefined
       assert.strictEqual(detail?.code, "InvalidArgument")
