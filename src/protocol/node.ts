@@ -4,7 +4,7 @@
  * gRPC runs over cleartext HTTP/2 (or TLS for `https`), gRPC-Web and Connect over HTTP/1.1.
  */
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
-import { createNodeHttpClient, Http2SessionManager } from "@connectrpc/connect-node"
+import { createNodeHttpClient, Http2SessionManager, type NodeHttpClientOptions } from "@connectrpc/connect-node"
 import type { UniversalClientFn } from "@connectrpc/connect/protocol"
 import { createTransport as createConnectTransport } from "@connectrpc/connect/protocol-connect"
 import { createTransport as createGrpcTransport } from "@connectrpc/connect/protocol-grpc"
@@ -37,6 +37,10 @@ export interface Options {
    */
   readonly callsPerConnection?: number
 }
+
+type SessionManager = ReturnType<
+  NonNullable<Extract<NodeHttpClientOptions, { readonly httpVersion: "2" }>["sessionProvider"]>
+>
 
 const renameDetail = (headers: Headers) => {
   const value = headers.get(detailHeader)
@@ -81,6 +85,26 @@ interface Connection {
   calls: number
 }
 
+/**
+ * The manager stops listening to a session before a pending error of it is emitted, when it is told to abort in
+ * between. An error that nobody hears would end the process.
+ */
+const guarded = (manager: Http2SessionManager): SessionManager => {
+  let known: unknown
+  return {
+    authority: manager.authority,
+    request: (method, path, headers, options) =>
+      manager.request(method, path, headers, options).then((stream) => {
+        if (stream.session !== known) {
+          known = stream.session
+          stream.session?.on("error", () => undefined)
+        }
+        return stream
+      }),
+    notifyResponseByteRead: (stream) => manager.notifyResponseByteRead(stream)
+  }
+}
+
 const http2Connection = (origin: string, options: Options): Connection => {
   const session = new Http2SessionManager(
     origin,
@@ -90,7 +114,8 @@ const http2Connection = (origin: string, options: Options): Connection => {
     },
     options.ca === undefined ? {} : { ca: options.ca }
   )
-  const httpClient = renaming(createNodeHttpClient({ httpVersion: "2", sessionProvider: () => session }))
+  const sessions = guarded(session)
+  const httpClient = renaming(createNodeHttpClient({ httpVersion: "2", sessionProvider: () => sessions }))
   return {
     transport: createGrpcTransport(transportOptions(origin, options, httpClient)),
     close: () => session.abort(new ConnectError("connection closed", Code.Canceled)),
