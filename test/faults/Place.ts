@@ -1,0 +1,121 @@
+/** A folder with a server's database and a ledger, and the processes that belong to it. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect, Layer, References, Scope } from "effect"
+import { KagziClient } from "../../src/index.ts"
+import * as Process from "../support/process.ts"
+import { type Entry, gatePath, read } from "./processes/ledger.ts"
+
+/** A server that can be killed and started again, with the same file and at the same address. */
+export interface Server {
+  readonly address: string
+  /** The process that serves now. */
+  readonly process: () => Process.Child
+  /** Kills the process with SIGKILL, if it is there, and starts another one. Waits until that one is ready. */
+  readonly restart: Effect.Effect<void, Error>
+}
+
+/** What a worker process is told. */
+export interface WorkerSettings {
+  /** The most runs it executes at a time. */
+  readonly maxConcurrent?: number
+  /** How long a shutdown waits for its runs, in milliseconds. */
+  readonly gracePeriod?: number
+}
+
+export interface Place {
+  readonly folder: string
+  readonly server: Server
+  /** Starts a worker process. Does not wait until it is registered: `registered` does. */
+  readonly worker: (settings?: WorkerSettings) => Effect.Effect<Process.Child>
+  /** Everything that workers have written down so far, in order. */
+  readonly ledger: () => ReadonlyArray<Entry>
+  /** Waits until the ledger has an entry like that, and gives the first. */
+  readonly written: (like: Partial<Entry>) => Effect.Effect<Entry>
+  /** Lets the steps that wait for it go on. */
+  readonly openGate: Effect.Effect<void>
+  /** A client of the server. */
+  readonly client: Layer.Layer<KagziClient>
+}
+
+/** Waits until a worker process is registered. */
+export const registered = (worker: Process.Child): Effect.Effect<string, Error> => worker.line(/^registered (.+)$/)
+
+/** Looks again every few milliseconds, until what is found fits. */
+export const until = <A, E, R>(look: Effect.Effect<A, E, R>, fits: (found: A) => boolean): Effect.Effect<A, E, R> =>
+  Effect.gen(function* () {
+    for (;;) {
+      const found = yield* look
+      if (fits(found)) return found
+      yield* Effect.sleep("5 millis")
+    }
+  })
+
+const temporaryFolder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "kagzi-faults-"))),
+  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+)
+
+const serve = Effect.fnUntraced(function* (folder: string, environment: Readonly<Record<string, string>>) {
+  const scope = yield* Effect.scope
+  const start = Effect.fnUntraced(function* (port: string) {
+    const child = yield* Process.start("src/cli/main.ts", {
+      args: ["server", "--port", port, "--db-url", `sqlite:${join(folder, "kagzi.db")}`],
+      environment: { KAGZI_LOG_LEVEL: "error", ...environment }
+    }).pipe(Effect.provideService(Scope.Scope, scope))
+    return { child, address: yield* child.line(/^kagzi server listening on (.+)$/) }
+  })
+  const { address, child } = yield* start("0")
+  let current = child
+  const restart = Effect.gen(function* () {
+    yield* current.kill
+    current = (yield* start(new URL(address).port)).child
+  })
+  return { address, process: () => current, restart } satisfies Server
+})
+
+/** A fresh place with its server running. `environment` is the server's. All of it is gone when the scope closes. */
+export const make = Effect.fnUntraced(function* (environment: Readonly<Record<string, string>> = {}) {
+  const folder = yield* temporaryFolder
+  const scope = yield* Effect.scope
+  const server = yield* serve(folder, environment)
+  const ledger = () => read(folder)
+  const isLike = (like: Partial<Entry>) => (entry: Entry) =>
+    Object.entries(like).every(([key, value]) => entry[key as keyof Entry] === value)
+  const place: Place = {
+    folder,
+    server,
+    worker: ({ gracePeriod = 30_000, maxConcurrent = 10 } = {}) =>
+      Process.start("test/faults/processes/worker.ts", {
+        args: [String(maxConcurrent), String(gracePeriod)],
+        environment: { KAGZI_SERVER_ADDRESS: server.address }
+      }).pipe(Effect.provideService(Scope.Scope, scope)),
+    ledger,
+    written: (like) =>
+      Effect.map(
+        until(Effect.sync(ledger), (entries) => entries.some(isLike(like))),
+        (entries) => entries.find(isLike(like))!
+      ),
+    openGate: Effect.sync(() => writeFileSync(gatePath(folder), "")),
+    client: Layer.provideMerge(
+      Layer.orDie(KagziClient.layer({ address: server.address })),
+      Layer.succeed(References.MinimumLogLevel, "Error")
+    )
+  }
+  return place
+})
+
+/** Short leases: a worker that is gone is found out within seconds. */
+export const impatient = {
+  KAGZI_WORKER_LEASE_SECS: "2",
+  KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS: "1",
+  KAGZI_WORKER_STALE_SECS: "3"
+}
+
+/** Leases so long that nothing in a test can have waited for one. */
+export const patient = {
+  KAGZI_WORKER_LEASE_SECS: "3600",
+  KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS: "1",
+  KAGZI_WORKER_STALE_SECS: "3600"
+}

@@ -1,0 +1,45 @@
+/**
+ * A worker process: `node worker.ts <most runs at a time> <grace period in milliseconds>`. It says `registered <id>`
+ * whenever a server gives it an id. SIGTERM drains it; then it exits with 0.
+ */
+import { writeSync } from "node:fs"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Cause, Effect, Exit, Layer, Logger, Option, References } from "effect"
+import { KagziClient, Worker } from "../../../src/index.ts"
+import { implementations } from "./workflows.ts"
+
+const [maxConcurrent, gracePeriod] = process.argv.slice(2).map(Number)
+
+const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
+
+const main = Effect.gen(function* () {
+  const worker = yield* Worker.make({
+    taskQueue: "faults",
+    workflows: implementations,
+    maxConcurrent: maxConcurrent!,
+    gracePeriod: gracePeriod!
+  })
+  const announce = Effect.gen(function* () {
+    let known: string | undefined
+    for (;;) {
+      const id = Option.getOrUndefined(yield* worker.workerId)
+      if (id !== undefined && id !== known) yield* say(`registered ${id}`)
+      known = id ?? known
+      yield* Effect.sleep("5 millis")
+    }
+  })
+  yield* Effect.raceFirst(worker.run, announce)
+}).pipe(
+  Effect.scoped,
+  Effect.provide(KagziClient.layerConfig),
+  Effect.provide(
+    Layer.mergeAll(
+      Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]),
+      Layer.succeed(References.MinimumLogLevel, "Warn")
+    )
+  )
+)
+
+NodeRuntime.runMain(main, {
+  teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+})
