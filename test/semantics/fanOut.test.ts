@@ -35,10 +35,11 @@ describe("a fan-out under one step name gives each item its own result", () => {
       delays,
       ({ exit, ledger, steps }) => {
         assert.deepStrictEqual(exit, Exit.succeed(delays.map((delay, index) => `item ${index} after ${delay}`)))
-        assert.deepStrictEqual(
-          steps.map(({ name }) => name).sort(),
-          ["process-item@1.0", "process-item@1.1", "process-item@1.2"]
-        )
+        assert.deepStrictEqual(steps.map(({ name }) => name).sort(), [
+          "process-item@1.0",
+          "process-item@1.1",
+          "process-item@1.2"
+        ])
         assert.isTrue(steps.every(({ status }) => status === "COMPLETED"))
         assert.isAtMost(ledger.entries.length, 6)
       }

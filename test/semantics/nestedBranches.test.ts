@@ -31,12 +31,12 @@ it.live("branches within branches each keep their own steps, under one name", ()
       ),
     undefined,
     ({ exit, steps }) => {
+      assert.deepStrictEqual(exit, Exit.succeed({ eu: ["eu 3!", "eu 1!"], us: ["us 3!", "us 1!"], after: ["after"] }))
       assert.deepStrictEqual(
-        exit,
-        Exit.succeed({ eu: ["eu 3!", "eu 1!"], us: ["us 3!", "us 1!"], after: ["after"] })
-      )
-      assert.deepStrictEqual(
-        steps.map(({ name }) => name).filter((name) => name.startsWith("make")).sort(),
+        steps
+          .map(({ name }) => name)
+          .filter((name) => name.startsWith("make"))
+          .sort(),
         [
           "make",
           ...["eu", "us"].flatMap((key) =>

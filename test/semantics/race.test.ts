@@ -60,9 +60,10 @@ describe("a timeout", () => {
       (ledger) =>
         Race.implement(
           Effect.fn(function* () {
-            const outcome = yield* Workflow.timeout(Step.run("slow", Effect.as(Effect.never, "done")), "10 millis").pipe(
-              Effect.catchTag("Timeout", () => Effect.succeed("too late"))
-            )
+            const outcome = yield* Workflow.timeout(
+              Step.run("slow", Effect.as(Effect.never, "done")),
+              "10 millis"
+            ).pipe(Effect.catchTag("Timeout", () => Effect.succeed("too late")))
             yield* Workflow.sleep("2 millis")
             return yield* Step.run("after", ledger.note(outcome))
           })

@@ -2,7 +2,7 @@
  * Workers that die at a chosen moment. Every command that a worker sends about a run is a durable boundary: the worker
  * can be gone just before the server applies it, or just after, with the reply lost.
  */
-import { Effect, Layer } from "effect"
+import { Deferred, Effect, Layer } from "effect"
 import * as KagziError from "../../src/KagziError.ts"
 import { Protocol, type WorkerLink } from "../../src/protocol/Protocol.ts"
 
@@ -16,11 +16,15 @@ export interface CrashPoint {
 export class Witness {
   /** Commands sent so far. */
   commands = 0
-  crashed = false
+  readonly crash = Deferred.makeUnsafe<void>()
   /** Steps that the server has recorded as completed, whether or not the worker was told. */
   readonly completed = new Set<string>()
   /** Steps that a worker was told to execute after they had been recorded as completed: there must be none. */
   readonly repeated: Array<string> = []
+
+  get crashed(): boolean {
+    return Deferred.isDoneUnsafe(this.crash)
+  }
 }
 
 const dead = new KagziError.Unavailable({ message: "the worker has crashed" })
@@ -33,7 +37,7 @@ export const crashing = (witness: Witness, point?: CrashPoint): Layer.Layer<Prot
   let crashed = false
   const die = Effect.suspend(() => {
     crashed = true
-    witness.crashed = true
+    Deferred.doneUnsafe(witness.crash, Effect.void)
     return Effect.fail(dead)
   })
   const boundary = <A>(
@@ -57,23 +61,26 @@ export const crashing = (witness: Witness, point?: CrashPoint): Layer.Layer<Prot
       return {
         ...protocol,
         connect: (options) =>
-          Effect.map(protocol.connect(options), (link): WorkerLink => ({
-            ...link,
-            poll: Effect.suspend(() => (crashed ? Effect.never : link.poll)),
-            beginStep: (...args) =>
-              boundary(link.beginStep(...args), ({ execute, step }) => {
-                if (execute && witness.completed.has(step.stepId)) witness.repeated.push(step.name)
-              }),
-            completeStep: (...args) =>
-              boundary(link.completeStep(...args), ({ step }) => witness.completed.add(step.stepId)),
-            failStep: (...args) => boundary(link.failStep(...args)),
-            cancelStep: (...args) => boundary(link.cancelStep(...args)),
-            suspend: (...args) => boundary(link.suspend(...args)),
-            completeRun: (...args) => boundary(link.completeRun(...args)),
-            failRun: (...args) => boundary(link.failRun(...args)),
-            release: () => Effect.fail(dead),
-            drain: Effect.void
-          }))
+          Effect.map(
+            protocol.connect(options),
+            (link): WorkerLink => ({
+              ...link,
+              poll: Effect.suspend(() => (crashed ? Effect.never : link.poll)),
+              beginStep: (...args) =>
+                boundary(link.beginStep(...args), ({ execute, step }) => {
+                  if (execute && witness.completed.has(step.stepId)) witness.repeated.push(step.name)
+                }),
+              completeStep: (...args) =>
+                boundary(link.completeStep(...args), ({ step }) => witness.completed.add(step.stepId)),
+              failStep: (...args) => boundary(link.failStep(...args)),
+              cancelStep: (...args) => boundary(link.cancelStep(...args)),
+              suspend: (...args) => boundary(link.suspend(...args)),
+              completeRun: (...args) => boundary(link.completeRun(...args)),
+              failRun: (...args) => boundary(link.failRun(...args)),
+              release: () => Effect.fail(dead),
+              drain: Effect.void
+            })
+          )
       }
     })
   )

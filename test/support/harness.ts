@@ -2,7 +2,7 @@
  * A real server in this process, and workers on it that can be made to crash.
  */
 import { assert } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, References, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, References, Stream } from "effect"
 import { KagziClient, type KagziError, Worker, type Workflow } from "../../src/index.ts"
 import { Protocol } from "../../src/protocol/Protocol.ts"
 import * as Unary from "../../src/protocol/unary.ts"
@@ -13,7 +13,15 @@ import { type CrashPoint, crashing, Witness } from "./crash.ts"
 /** The way to a fresh server with its store in memory. */
 export const server: Layer.Layer<Protocol> = Unary.layer.pipe(
   Layer.provide(InProcess.layer),
-  Layer.provide(KagziServer.layerEngine({ store: KagziServer.memory })),
+  Layer.provide(
+    KagziServer.layerEngine({
+      store: KagziServer.memory,
+      // Rare, so that hours of virtual time are not spent on them.
+      heartbeatInterval: "30 minutes",
+      lease: "2 hours",
+      staleAfter: "1 hour"
+    })
+  ),
   Layer.orDie,
   Layer.fresh
 )
@@ -81,13 +89,9 @@ export const execute = <I, O, E>(
     const ledger = new Ledger()
     const implementation = make(ledger)
     const witness = new Witness()
-    const crashed = Effect.gen(function* () {
-      while (!witness.crashed) yield* Effect.sleep(1)
-    })
+    const crashed = Deferred.await(witness.crash)
     const through = (point?: CrashPoint) =>
-      Effect.provide(
-        KagziClient.layerProtocol.pipe(Layer.provide(crashing(witness, point)), Layer.fresh)
-      )
+      Effect.provide(KagziClient.layerProtocol.pipe(Layer.provide(crashing(witness, point)), Layer.fresh))
     const handle = yield* definition.start(input)
     const result = withWorker(implementation, options)(Effect.exit(handle.result))
     const first = Effect.raceFirst(through(options.crash)(result), Effect.as(crashed, undefined))
