@@ -2,6 +2,7 @@
 import { Effect, Layer, Result } from "effect"
 import type { Workflow } from "../../gen/kagzi/v1/workflow_pb.ts"
 import { type KagziError, PreconditionFailed } from "../KagziError.ts"
+import * as RetryPolicy from "../RetryPolicy.ts"
 import { isTerminal, type Run, type Status } from "../Run.ts"
 import * as codec from "./codec.ts"
 import * as runs from "./codecRun.ts"
@@ -66,6 +67,8 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
           message: `This server does not support ifExists: ${JSON.stringify(request.ifExists)}`
         })
       }
+      // On the wire a wrong number may say something else: a negative number of attempts is "unlimited" there.
+      if (request.retryPolicy !== undefined) yield* RetryPolicy.validate(request.retryPolicy)
       const reply = yield* workflows.startWorkflow({
         namespace: request.namespace,
         externalId: request.externalId,

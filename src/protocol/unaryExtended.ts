@@ -2,6 +2,7 @@
 import { Clock, Effect, Option } from "effect"
 import type { PollTaskResponse, StepRecord } from "../../gen/kagzi/v1/worker_pb.ts"
 import type { KagziError } from "../KagziError.ts"
+import * as RetryPolicy from "../RetryPolicy.ts"
 import type { Step } from "../Run.ts"
 import * as codec from "./codec.ts"
 import * as runs from "./codecRun.ts"
@@ -76,6 +77,7 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
   })
 
   const beginStep: Commands["beginStep"] = Effect.fnUntraced(function* (held, step) {
+    if (step.retryPolicy !== undefined) yield* RetryPolicy.validate(step.retryPolicy)
     const { sleep } = step
     const response = yield* persist(
       workers.beginStep(

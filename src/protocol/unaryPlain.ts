@@ -8,6 +8,7 @@
 import { Clock, Effect, Option } from "effect"
 import type { BeginStepResponse } from "../../gen/kagzi/v1/worker_pb.ts"
 import * as KagziError from "../KagziError.ts"
+import * as RetryPolicy from "../RetryPolicy.ts"
 import type { Step } from "../Run.ts"
 import * as codec from "./codec.ts"
 import * as runs from "./codecRun.ts"
@@ -111,6 +112,7 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
     })
 
     const beginStep: Commands["beginStep"] = Effect.fnUntraced(function* (run, step) {
+      if (step.retryPolicy !== undefined) yield* RetryPolicy.validate(step.retryPolicy)
       const request = {
         namespace,
         runId: run.runId,

@@ -1,5 +1,5 @@
 /** A small real server for tests of the client side: each test says what its calls answer. */
-import { type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect"
+import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { Effect, type Scope } from "effect"
 import * as http from "node:http"
