@@ -1,7 +1,6 @@
 /** The life of a step: begun, ended, tried again, or dropped with its branch. */
 import { Result } from "effect"
 import type * as KagziError from "../../KagziError.ts"
-import * as Errors from "../../KagziError.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { RunRecord, StepRecord } from "../../store/Store.ts"
 import type { BeginStep, CancelStep, CompleteStep, FailStep, Reply } from "../Command.ts"
@@ -91,11 +90,8 @@ export const beginStep = (
   if (known.cancelled) return Result.succeed({ step: known, execute: false })
   switch (known.status) {
     case "COMPLETED":
-      return Result.succeed({ step: known, execute: false })
     case "FAILED":
-      return known.error !== undefined && command.lease === undefined
-        ? Result.fail(Errors.fromDetail(known.error))
-        : Result.succeed({ step: known, execute: false })
+      return Result.succeed({ step: known, execute: false })
     case "PENDING":
       return Result.succeed(
         known.dueAt !== undefined && known.dueAt > at.now
