@@ -199,7 +199,7 @@ export const cancelStep = (
       return {
         step: set.putStep(
           step.status === "COMPLETED" || step.status === "FAILED"
-            ? { ...rest, cancelled: true }
+            ? { ...step, cancelled: true }
             : { ...rest, cancelled: true, status: "FAILED", error: lostRace(step), finishedAt: at.now }
         )
       }

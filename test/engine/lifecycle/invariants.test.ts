@@ -7,50 +7,62 @@ import { isTerminal } from "../../../src/Run.ts"
 import type { RunRecord, StepRecord } from "../../../src/store/Store.ts"
 import { detail, makeWorld, payload, read, type World } from "./World.ts"
 
-const kinds = [
-  "StartRun",
-  "CancelRun",
-  "TerminateRun",
-  "ClaimRun",
-  "ClaimRun",
+/** What may be done, and how often beside the others. */
+const weights = {
+  BeginStep: 20,
+  CompleteStep: 10,
+  FailStep: 8,
+  SuspendRun: 12,
+  CancelRun: 1,
+  ClaimRun: 12,
+  SleepStep: 4,
+  TerminateRun: 1,
+  CancelStep: 3,
+  ReleaseRun: 3,
+  FailRun: 2,
+  Heartbeat: 4,
+  CompleteRun: 1,
+  ExpireWorkers: 2,
+  DeregisterWorker: 1,
+  StartRun: 2
+} as const
+type Kind = keyof typeof weights
+const kinds = (Object.keys(weights) as Array<Kind>).flatMap((kind) => Array<Kind>(weights[kind]).fill(kind))
+
+const ofSteps: ReadonlySet<Kind> = new Set(["CompleteStep", "FailStep", "SleepStep", "CancelStep"])
+const ofWorkers: ReadonlySet<Kind> = new Set([
+  ...ofSteps,
   "BeginStep",
-  "BeginStep",
-  "BeginSleep",
-  "BeginSleep",
-  "CompleteStep",
-  "CompleteStep",
-  "FailStep",
-  "SleepStep",
-  "CancelStep",
-  "SuspendRun",
   "SuspendRun",
   "ReleaseRun",
   "CompleteRun",
-  "FailRun",
-  "Heartbeat",
-  "Expire",
-  "Deregister",
-  "Pass"
-] as const
+  "FailRun"
+])
 
-const small = (most: number) => Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: most })))
+/** Indexes into these are drawn, so that an entry that is there more often is drawn more often. */
+const delays = [0, 0, 0, 0, 0, 0, 1, 50, 100, 100, 5_001, 60_000]
+/** The latest lease, the one before, or none. */
+const leases = ["latest", "latest", "latest", "latest", "stale", "none"] as const
+
+const below = (size: number) => Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 0, maximum: size - 1 })))
 
 /** One action: what is done, to which run and step, under which lease, and how much time passes first. */
 const Action = Schema.Struct({
-  kind: Schema.Literals(kinds),
-  run: small(1),
-  step: small(2),
-  /** 0 is the latest lease, 1 the one before, 2 none. */
-  lease: small(2),
+  kind: below(kinds.length),
+  run: below(2),
+  step: below(4),
+  lease: below(leases.length),
+  /** An error that is not retried, a sleep of no length, a drain. */
   final: Schema.Boolean,
-  millis: Schema.Literals([0, 1, 100, 5_001, 30_000, 60_000]),
+  delay: below(delays.length),
   /** Whether it belongs to the same batch as the one before. */
   joined: Schema.Boolean
 })
 type Action = typeof Action.Type
 
 const externalIds = ["a", "b"]
-const names = ["x", "y", "z"]
+/** Two steps and two sleeps. */
+const names = ["code", "more", "nap", "rest"]
 
 /** Turns actions into commands on what is there. */
 class Script {
@@ -69,9 +81,10 @@ class Script {
   commands(action: Action): ReadonlyArray<Command> {
     const { world } = this
     const runId = this.runIds[action.run] ?? ""
-    const epoch = world.run({ runId }).leaseEpoch
-    const of = { namespace: "default", runId, ...(action.lease === 2 ? {} : { lease: epoch - action.lease }) }
+    const lease = world.run({ runId }).leaseEpoch - (leases[action.lease] === "stale" ? 1 : 0)
+    const of = { namespace: "default", runId, ...(leases[action.lease] === "none" ? {} : { lease }) }
     const name = names[action.step] ?? ""
+    const kind = this.#likely(action, runId, name)
     const stepId = this.#stepIds.get(`${runId} ${name}`) ?? world.id()
     const begin = (fields: object) => {
       const command = world.beginCommand(of, name, fields)
@@ -80,22 +93,24 @@ class Script {
       return command
     }
     const error = detail({ nonRetryable: action.final })
-    switch (action.kind) {
+    switch (kind) {
       case "StartRun":
         return [world.startCommand({ externalId: externalIds[action.run] ?? "" })]
       case "CancelRun":
         return [{ _tag: "CancelRun", namespace: "default", runId }]
       case "SuspendRun":
       case "ReleaseRun":
-        return [{ _tag: action.kind, ...of }]
+        return [{ _tag: kind, ...of }]
       case "TerminateRun":
         return [{ _tag: "TerminateRun", namespace: "default", runId, reason: "" }]
       case "ClaimRun":
         return [world.claimCommand(this.workerId)]
       case "BeginStep":
-        return [begin({})]
-      case "BeginSleep":
-        return [begin({ kind: "SLEEP", ...(action.final ? {} : { sleep: { millis: 100 } }) })]
+        return [
+          action.step < 2
+            ? begin({})
+            : begin({ kind: "SLEEP", ...(action.final ? {} : { sleep: { millis: 50 * action.step } }) })
+        ]
       case "CompleteStep":
         return [{ _tag: "CompleteStep", ...of, stepId, output: payload(world.id()) }]
       case "FailStep":
@@ -112,15 +127,23 @@ class Script {
         return [
           action.final
             ? { _tag: "Heartbeat", workerId: this.workerId }
-            : { _tag: "Heartbeat", workerId: this.workerId, held: [{ runId, lease: epoch - action.lease }] }
+            : { _tag: "Heartbeat", workerId: this.workerId, held: [{ runId, lease }] }
         ]
-      case "Expire":
+      case "ExpireWorkers":
         return [{ _tag: "ExpireWorkers" }]
-      case "Deregister":
+      case "DeregisterWorker":
         return [{ _tag: "DeregisterWorker", workerId: this.workerId, drain: action.final }]
-      case "Pass":
-        return []
     }
+  }
+
+  /** What was drawn, or mostly, where that could only be refused, what makes it possible next time. */
+  #likely(action: Action, runId: string, name: string): Kind {
+    const kind = kinds[action.kind] ?? "ClaimRun"
+    if (leases[action.lease] !== "latest") return kind
+    const { status } = this.world.run({ runId })
+    if (isTerminal(status)) return "StartRun"
+    if (status !== "RUNNING" && ofWorkers.has(kind)) return "ClaimRun"
+    return ofSteps.has(kind) && !this.#stepIds.has(`${runId} ${name}`) ? "BeginStep" : kind
   }
 
   /** After a batch: new runs take the place of ended ones, and a worker that left comes back. */
@@ -133,7 +156,7 @@ class Script {
   }
 }
 
-const ended = (step: StepRecord) => step.status === "COMPLETED" || (step.status === "FAILED" && !step.cancelled)
+const hasEnded = (step: StepRecord) => step.status === "COMPLETED" || (step.status === "FAILED" && !step.cancelled)
 
 /** What must hold of any run by itself. */
 const checkRun = (run: RunRecord, history: ReadonlyArray<StepRecord>) => {
@@ -150,7 +173,7 @@ const checkRun = (run: RunRecord, history: ReadonlyArray<StepRecord>) => {
     Array.from({ length: run.sequence }, (_, index) => index + 1)
   )
   for (const step of history) {
-    if (ended(step)) assert.isDefined(step.sequence, `${step.name} has ended`)
+    if (hasEnded(step)) assert.isDefined(step.sequence, `${step.name} has ended`)
     if (step.status === "COMPLETED") assert.isDefined(step.output)
     if (step.status === "PENDING") assert.isDefined(step.dueAt)
     if (step.kind === "SLEEP" && step.status === "COMPLETED") {
@@ -165,11 +188,13 @@ const checkRun = (run: RunRecord, history: ReadonlyArray<StepRecord>) => {
   }
 }
 
+interface State {
+  readonly run: RunRecord
+  readonly history: ReadonlyArray<StepRecord>
+}
+
 /** What must hold between the state before a batch and after it. */
-const checkChange = (
-  before: { readonly run: RunRecord; readonly history: ReadonlyArray<StepRecord> },
-  after: { readonly run: RunRecord; readonly history: ReadonlyArray<StepRecord> }
-) => {
+const checkChange = (before: State, after: State) => {
   if (isTerminal(before.run.status)) assert.deepStrictEqual(after, before, "an ended run never changes")
   assert.isAtLeast(after.run.leaseEpoch, before.run.leaseEpoch)
   assert.isAtLeast(after.run.sequence, before.run.sequence)
@@ -187,25 +212,21 @@ const checkChange = (
 }
 
 /** A command under a lease that is not the latest may not have been accepted while the run was still open. */
-const checkFencing = (command: Command, tag: "Success" | "Failure", epochs: ReadonlyMap<string, number>) => {
+const checkFencing = (command: Command, tag: "Success" | "Failure", before: ReadonlyMap<string, State>) => {
   if (!("lease" in command) || command.lease === undefined || tag === "Failure") return
-  assert.strictEqual(command.lease, epochs.get(command.runId), `${command._tag} under a stale lease`)
+  assert.strictEqual(command.lease, before.get(command.runId)?.run.leaseEpoch, `${command._tag} under a stale lease`)
 }
 
 describe("any sequence of commands", () => {
   it.effect.prop(
     "keeps what has ended, fences stale leases, numbers the ends without gaps, and never loses a run",
-    [Schema.Array(Action).pipe(Schema.check(Schema.isMinLength(10), Schema.isMaxLength(60)))],
+    [Schema.Array(Action).pipe(Schema.check(Schema.isMinLength(60), Schema.isMaxLength(120)))],
     ([actions]) =>
       Effect.gen(function* () {
         const world = yield* makeWorld
         const script = new Script(world)
-        const known = new Set(script.runIds)
-        const look = () =>
-          new Map(
-            Array.from(known, (runId) => [runId, { run: world.run({ runId }), history: world.history({ runId }) }])
-          )
-        let before = look()
+        const look = (runId: string) => ({ run: world.run({ runId }), history: world.history({ runId }) })
+        const states = new Map(script.runIds.map((runId) => [runId, look(runId)]))
         let batch: Array<Command> = []
         const flush = () => {
           const replies = world.batch(batch)
@@ -213,40 +234,44 @@ describe("any sequence of commands", () => {
           replies.forEach((reply, index) => {
             const command = batch[index]
             if (alone && command !== undefined) {
-              checkFencing(command, reply._tag, new Map(Array.from(before, ([id, { run }]) => [id, run.leaseEpoch])))
+              checkFencing(command, reply._tag, states)
               if (reply._tag === "Failure") assert.deepStrictEqual(Object.values(world.changes ?? {}).flat(), [])
             }
           })
           batch = []
-          for (const run of world.changes?.insertRuns ?? []) known.add(run.runId)
+          const changed = Object.values(world.changes ?? {}).flat()
           script.refresh()
-          const after = look()
-          for (const [runId, state] of after) {
-            checkRun(state.run, state.history)
-            const earlier = before.get(runId)
-            if (earlier !== undefined) checkChange(earlier, state)
+          for (const runId of new Set(changed.flatMap((row) => ("runId" in row ? [row.runId] : [])))) {
+            const before = states.get(runId)
+            const after = look(runId)
+            checkRun(after.run, after.history)
+            if (before !== undefined) checkChange(before, after)
+            states.set(runId, after)
           }
-          before = after
         }
         for (const action of actions) {
-          if (!action.joined || action.millis > 0) flush()
-          world.now += action.millis
+          const delay = delays[action.delay] ?? 0
+          if (!action.joined || delay > 0) flush()
+          world.now += delay
           batch.push(...script.commands(action))
         }
         flush()
 
         // Every run that has not ended can still be brought to its end by a worker that only does what it is given.
-        for (const runId of known) {
+        for (const runId of states.keys()) {
           if (isTerminal(world.run({ runId }).status)) continue
           world.now = Math.max(world.now, Number(world.run({ runId }).dueAt))
+          // Others may be due before it, or be given up at their claim.
           let claimed = world.claim(script.workerId)
-          while (claimed !== undefined && claimed.run.runId !== runId) claimed = world.claim(script.workerId)
+          for (let tries = states.size; tries > 0 && claimed?.run.runId !== runId; tries--) {
+            claimed = world.claim(script.workerId)
+          }
           if (isTerminal(world.run({ runId }).status)) continue
           assert.isDefined(claimed, "a run that is due can be claimed")
           const of = { namespace: "default", runId, lease: claimed.lease }
           assert.strictEqual(world.send({ _tag: "CompleteRun", ...of, output: payload(1) }).status, "COMPLETED")
         }
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 150 } }
+    { arbitrary: { runs: 100 } }
   )
 })
