@@ -48,14 +48,14 @@ const order = Effect.fn(function* (server: string, ledger: string) {
     Effect.forkScoped
   )
 
-  yield* Deferred.await(packing)
+  yield* Effect.raceFirst(Deferred.await(packing), first.ended)
   yield* Effect.sleep("300 millis")
   yield* say("driver", `kill -9 ${first.pid}: worker 1 dies in the middle of pack-parcel`)
   yield* first.kill({ killSignal: "SIGKILL" })
   const second = yield* startWorker("worker 2", { server, ledger })
   yield* say("driver", "the run is free again when the lease of worker 1 ends")
 
-  const result = yield* run.result
+  const result = yield* Effect.raceFirst(run.result, second.ended)
   yield* Fiber.join(watching)
   return {
     result,

@@ -48,7 +48,7 @@ export const startServer = Effect.fn(function* (folder: string) {
   return yield* Deferred.await(ready)
 })
 
-/** A worker of the example, under a name for its lines. */
+/** A worker of the example, under a name for its lines. `ended` fails when it has ended. */
 export const startWorker = Effect.fn(function* (
   name: string,
   options: {
@@ -57,12 +57,13 @@ export const startWorker = Effect.fn(function* (
     readonly onLine?: (line: string) => Effect.Effect<unknown>
   }
 ) {
+  const ended = yield* Deferred.make<never, Error>()
   const { kill, pid } = yield* start({
     program: [path("worker.ts")],
     env: { KAGZI_SERVER_ADDRESS: options.server, KAGZI_NAMESPACE: "default", [Ledger.variable]: options.ledger },
     onLine: (line) => Effect.andThen(say(name, line), options.onLine?.(line) ?? Effect.void),
-    onEnd: say(name, "has ended")
+    onEnd: Effect.andThen(say(name, "has ended"), Deferred.fail(ended, new Error(`${name} ended too early`)))
   })
   yield* say(name, `starts, process ${pid}`)
-  return { pid, kill }
+  return { pid, kill, ended: Deferred.await(ended) }
 })
