@@ -2,34 +2,27 @@
  * A real server in this process, and workers on it that can be made to crash.
  */
 import { assert } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, References, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, References, Stream } from "effect"
 import { KagziClient, type KagziError, Worker, type Workflow } from "../../src/index.ts"
-import { Protocol } from "../../src/protocol/Protocol.ts"
+import type { Protocol } from "../../src/protocol/Protocol.ts"
 import * as Unary from "../../src/protocol/unary.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import { type CrashPoint, crashing, Witness } from "./crash.ts"
 
-/** The way to a fresh server with its store in memory. */
-export const server: Layer.Layer<Protocol> = Unary.layer.pipe(
-  Layer.provide(InProcess.layer),
-  Layer.provide(
-    KagziServer.layerEngine({
-      store: KagziServer.memory,
-      // Rare, so that hours of virtual time are not spent on them.
-      heartbeatInterval: "30 minutes",
-      lease: "2 hours",
-      staleAfter: "1 hour"
-    })
-  ),
-  Layer.orDie,
-  Layer.fresh
-)
+/** A client of a fresh server with its store in memory, and the protocol below it. */
+export const clientOf = (options: KagziServer.EngineOptions): Layer.Layer<KagziClient | Protocol> =>
+  KagziClient.layerProtocol.pipe(
+    Layer.provideMerge(Unary.layer),
+    Layer.provide(InProcess.layer),
+    Layer.provide(KagziServer.layerEngine({ store: KagziServer.memory, ...options })),
+    Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Error")),
+    Layer.orDie,
+    Layer.fresh
+  )
 
-/** A client of that server. */
-export const client: Layer.Layer<KagziClient | Protocol> = Layer.provideMerge(KagziClient.layerProtocol, server).pipe(
-  Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Error"))
-)
+/** The same with heartbeats so rare that hours of virtual time are not spent on them. */
+export const client = clientOf({ heartbeatInterval: "30 minutes", lease: "2 hours", staleAfter: "1 hour" })
 
 /** What the code of steps did, outside of any record: names in the order in which they were carried out. */
 export class Ledger {
@@ -135,6 +128,3 @@ export const crashEverywhere = <I, O, E>(
 /** Run ids differ from one execution to the next; all else must not. */
 const plain = (exit: Exit.Exit<unknown, unknown>) =>
   JSON.stringify(exit, (key, value) => (key === "runId" ? "" : value))
-
-/** Services, for tests that look behind the layers. */
-export const protocol = Effect.map(Effect.context<Protocol>(), (context) => Context.get(context, Protocol))
