@@ -1,0 +1,96 @@
+/** A worker process that is stopped with SIGSTOP, and goes on when its run is another's. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { WorkerService } from "../../gen/kagzi/v1/worker_pb.ts"
+import type { Run } from "../../src/index.ts"
+import * as NodeRpc from "../../src/protocol/node.ts"
+import * as Rpc from "../../src/protocol/Rpc.ts"
+import * as Place from "./Place.ts"
+import { Gated, Nap } from "./processes/workflows.ts"
+
+/** Ends a step under a lease, as a worker would. */
+const completeStep = (place: Place.Place, step: Run.StepDescription, runId: string, lease: number) =>
+  Effect.gen(function* () {
+    const { completeStep } = Rpc.client(WorkerService, yield* Rpc.Rpc)
+    return yield* completeStep(
+      {
+        namespace: "default",
+        runId,
+        stepId: step.stepId,
+        output: { data: new TextEncoder().encode('"late"'), metadata: {} }
+      },
+      { headers: { "kagzi-lease": String(lease) } }
+    )
+  }).pipe(Effect.provide(Layer.orDie(NodeRpc.layer({ address: place.server.address }))))
+
+const cases = [
+  {
+    how: "sends the end of its step after its lease ran out",
+    blocking: true,
+    forgotten: false,
+    environment: { ...Place.impatient, KAGZI_WORKER_STALE_SECS: "3600" }
+  },
+  {
+    how: "learns that the server has forgotten it",
+    blocking: false,
+    forgotten: true,
+    // Nothing but the end of the worker's registration frees the run.
+    environment: { ...Place.impatient, KAGZI_WORKER_LEASE_SECS: "3600" }
+  }
+]
+
+describe("a worker process that is stopped in a step until its run is another's", () => {
+  for (const { blocking, environment, forgotten, how } of cases) {
+    it.live(`changes nothing when it ${how}, and goes on with new runs`, () =>
+      Effect.gen(function* () {
+        const place = yield* Place.make(environment)
+        const { folder } = place
+        yield* Effect.gen(function* () {
+          const stale = yield* place.worker()
+          yield* Place.registered(stale)
+          const run = yield* Gated.start({ folder, blocking, sleepMillis: 0 })
+          yield* place.written({ deed: "executed", step: "gated", pid: stale.pid })
+          yield* stale.signal("SIGSTOP")
+
+          const other = yield* place.worker()
+          yield* place.written({ deed: "executed", step: "gated", pid: other.pid })
+          const [, gated] = yield* run.steps
+          const refusal = yield* Effect.flip(completeStep(place, gated!, run.runId, 1))
+          assert.strictEqual(refusal._tag, "PreconditionFailed")
+          assert.deepStrictEqual((yield* run.steps)[1], gated)
+
+          yield* place.openGate
+          assert.deepStrictEqual(yield* run.result, ["before", "gated", "after"])
+          const record = { run: yield* run.describe, steps: yield* run.steps }
+          assert.deepStrictEqual(
+            record.steps.map(({ attempt, name, status }) => ({ attempt, name, status })),
+            ["before", "gated", "after"].map((name) => ({ attempt: 1, name, status: "COMPLETED" }))
+          )
+
+          // Whoever takes the next run, it can only be the stale worker.
+          yield* other.signal("SIGTERM")
+          assert.strictEqual(yield* other.ended, 0)
+          yield* stale.signal("SIGCONT")
+          const output = yield* Nap.execute({ folder, sleepMillis: 1 })
+          assert.deepStrictEqual(output, ["before", "after"])
+
+          assert.deepStrictEqual({ run: yield* run.describe, steps: yield* run.steps }, record)
+          const ofRun = place.ledger().filter((entry) => entry.run === run.runId)
+          const pidsOf = (deed: string, step: string) =>
+            ofRun.filter((entry) => entry.deed === deed && entry.step === step).map(({ pid }) => pid)
+          assert.deepStrictEqual(pidsOf("executed", "before"), [stale.pid])
+          assert.deepStrictEqual(pidsOf("executed", "gated"), [stale.pid, other.pid])
+          assert.deepStrictEqual(pidsOf("acknowledged", "gated"), [other.pid])
+          assert.deepStrictEqual(pidsOf("executed", "after"), [other.pid])
+          // It got to the end of the step's code, and so to telling the server of it.
+          if (blocking) assert.deepStrictEqual(pidsOf("left", "gated"), [other.pid, stale.pid])
+
+          const ids = stale.lines().filter((line) => line.startsWith("registered "))
+          assert.strictEqual(new Set(ids).size, forgotten ? 2 : 1)
+          yield* stale.signal("SIGTERM")
+          assert.strictEqual(yield* stale.ended, 0)
+        }).pipe(Effect.provide(place.client))
+      })
+    )
+  }
+})
