@@ -12,8 +12,12 @@ const internal = refusal(new KagziError.Internal({ message: internalMessage }))
 /** What the caller is told. Reasons of internal failures are for the log; the engine has logged those of its own. */
 const told = (entry: Entry, cause: Cause.Cause<HandlerError>): Effect.Effect<never, KagziError.Detail> => {
   const error = Result.getOrUndefined(Cause.findError(cause))
-  if (error !== undefined && error._tag === "Recorded") return Effect.fail(error.detail)
-  if (error !== undefined) return Effect.fail(error._tag === "Internal" ? internal : refusal(error))
+  if (error !== undefined) {
+    if (error._tag === "Internal") return Effect.fail(internal)
+    const detail = error._tag === "Recorded" ? error.detail : refusal(error)
+    // half of a surrogate pair can't be written into a header
+    return Effect.fail({ ...detail, message: detail.message.toWellFormed() })
+  }
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   return Effect.andThen(
     Effect.logError(`${entry.method.parent.typeName}/${entry.method.name} failed`, cause),

@@ -5,12 +5,14 @@
  * A gRPC peer gets a trailers-only response with the bytes of the detail in `grpc-status-details-bin`. Peers of Connect
  * and gRPC-Web get a standard error detail.
  */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
+import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { encodeEnvelope } from "@connectrpc/connect/protocol"
 import { errorFromJsonBytes, errorToJsonBytes } from "@connectrpc/connect/protocol-connect"
 import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc"
 import { trailerFlag, trailerParse, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web"
-import { ErrorDetailSchema } from "../../gen/kagzi/v1/common_pb.ts"
+import { type ErrorDetail, ErrorDetailSchema } from "../../gen/kagzi/v1/common_pb.ts"
 import type * as KagziError from "../KagziError.ts"
 import { errorDetail } from "../protocol/codec.ts"
 import { detailHeader, detailHeaderValue } from "../protocol/errors.ts"
@@ -48,7 +50,7 @@ const withDetail = (
   message: string
 ): { readonly code: Code; readonly detail: KagziError.Detail } => ({
   code,
-  detail: { code: detailCode, message, nonRetryable, subject: "", subjectId: "", metadata: {} }
+  detail: { code: detailCode, message: message.toWellFormed(), nonRetryable, subject: "", subjectId: "", metadata: {} }
 })
 
 /** The detail of an error that connect-es raised by itself, and the status that says best what it means. */
@@ -97,6 +99,41 @@ const headersWithout = (headers: Headers, ...names: ReadonlyArray<string>) => {
   return copy
 }
 
+// gRPC carries errors in headers, of which hyper and other clients take 16 KiB in all before they drop the connection.
+const maxMessageHeader = 4096
+const maxDetailHeader = 8192
+
+/** The text, or as much of its beginning as fits. */
+const shortened = (text: string, fits: (text: string) => boolean): string => {
+  let kept = text
+  while (!fits(kept)) kept = `${kept.slice(0, kept.length >> 1).toWellFormed()}…`
+  return kept
+}
+
+const detailHeaderFor = (detail: ErrorDetail): string => base64Encode(toBinary(ErrorDetailSchema, detail), "std_raw")
+
+/** The headers of an error, without what would make them too large: metadata first, then the end of the message. */
+const fitted = (header: Headers): Headers => {
+  const message = header.get("grpc-message") ?? ""
+  const value = header.get(detailHeader) ?? ""
+  if (message.length <= maxMessageHeader && value.length <= maxDetailHeader) return header
+  const fits = (text: string) => encodeURIComponent(text).length <= maxMessageHeader
+  const told = fromBinary(ErrorDetailSchema, base64Decode(value))
+  const detail = create(ErrorDetailSchema, { ...told, message: shortened(told.message, fits) })
+  header.set("grpc-message", encodeURIComponent(shortened(decodeURIComponent(message), fits)))
+  header.set(detailHeader, detailHeaderFor(detail))
+  if ((header.get(detailHeader) ?? "").length > maxDetailHeader) {
+    const small = (text: string) => text.length <= 256
+    const subject = shortened(detail.subject, small)
+    const subjectId = shortened(detail.subjectId, small)
+    header.set(
+      detailHeader,
+      detailHeaderFor(create(ErrorDetailSchema, { ...detail, metadata: {}, subject, subjectId }))
+    )
+  }
+  return header
+}
+
 const grpc = (answer: Answer): Answer => {
   const status = answer.trailer?.get("grpc-status") ?? "0"
   if (answer.trailer === undefined || status === "0") return answer
@@ -110,7 +147,7 @@ const grpc = (answer: Answer): Answer => {
     setTrailerStatus(header, new ConnectError(detail.message, code))
     header.set(detailHeader, detailHeaderValue(detail))
   }
-  return { status: 200, header, body: new Uint8Array(0) }
+  return { status: 200, header: fitted(header), body: new Uint8Array(0) }
 }
 
 const standard = (error: ConnectError): ConnectError => {

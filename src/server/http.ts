@@ -14,7 +14,12 @@ import {
   createContextValues,
   type HandlerContext
 } from "@connectrpc/connect"
-import { createAsyncIterable, readAllBytes, type UniversalHandler, type UniversalServerResponse } from "@connectrpc/connect/protocol"
+import {
+  createAsyncIterable,
+  readAllBytes,
+  type UniversalHandler,
+  type UniversalServerResponse
+} from "@connectrpc/connect/protocol"
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from "@connectrpc/connect-node"
 import { Cause, Effect, Exit, type Fiber, FiberSet, Result, type Scope } from "effect"
 import * as KagziError from "../KagziError.ts"
@@ -151,17 +156,21 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
   const handlers = implemented(entries, draining, run)
   const unknown = entries[0] === undefined ? undefined : unimplemented(entries[0])
 
-  const serve = Effect.fnUntraced(function* (handler: UniversalHandler, request: Request, response: Response) {
-    const delivery = newDelivery()
+  const serve = Effect.fnUntraced(function* (
+    handler: UniversalHandler,
+    request: Request,
+    response: Response,
+    delivery: Delivery
+  ) {
     const values = createContextValues().set(Delivery, delivery)
     const universal = yield* Effect.try(() => universalRequestFromNodeRequest(request, response, undefined, values))
     const body = yield* readBody(request)
-    if (body === undefined) return
+    if (body === undefined) return false
     const answer = yield* Effect.tryPromise(() =>
       handler({ ...universal, body: createAsyncIterable([body]) }).then(whole)
     )
     const delivered = yield* write(response, complete(wireProtocol(request.headers["content-type"]), answer))
-    if (!delivered || !delivery.succeeded) yield* delivery.undo
+    return delivered && delivery.succeeded
   })
 
   return (request, response) => {
@@ -172,11 +181,15 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
     const path = (request.url ?? "").split("?", 1)[0] ?? ""
     const handler = handlers.get(path) ?? (rpcContent.test(request.headers["content-type"] ?? "") ? unknown : undefined)
     if (handler === undefined) return plain(response, 404, "Not found\n")
+    const delivery = newDelivery()
     run(
-      Effect.catchCause(serve(handler, request, response), (cause) =>
-        Effect.andThen(
-          Effect.logError("A request could not be answered", cause),
-          Effect.sync(() => response.destroy())
+      serve(handler, request, response, delivery).pipe(
+        Effect.onExit((exit) => (Exit.isSuccess(exit) && exit.value ? Effect.void : delivery.undo)),
+        Effect.catchCause((cause) =>
+          Effect.andThen(
+            Effect.logError("A request could not be answered", cause),
+            Effect.sync(() => response.destroy())
+          )
         )
       )
     )

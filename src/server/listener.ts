@@ -5,7 +5,7 @@
 import * as http from "node:http"
 import * as http2 from "node:http2"
 import * as net from "node:net"
-import { type Duration, Effect, type Scope } from "effect"
+import { Duration, Effect, type Scope } from "effect"
 import { StartError } from "./StartError.ts"
 
 export type Request = http.IncomingMessage | http2.Http2ServerRequest
@@ -15,6 +15,8 @@ export interface Options {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
+  /** How long a connection may be silent before it has said which protocol it speaks. By default 10 seconds. */
+  readonly silence?: Duration.Input
   /** How long open calls may go on when the scope closes, before their connections are cut. */
   readonly grace: Duration.Input
   readonly onRequest: (request: Request, response: Response) => void
@@ -23,9 +25,6 @@ export interface Options {
 }
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1")
-
-/** A connection must say what it speaks within that many milliseconds. */
-const silenceMillis = 10_000
 
 /** TCP finds out about peers that vanished without a word. */
 const keepAliveMillis = 30_000
@@ -39,7 +38,7 @@ const mebibyte = 1024 * 1024
  * Reads the first bytes of a connection and gives them back, then says which protocol they begin. A connection that
  * stays silent, ends or breaks first is closed.
  */
-const sniff = (socket: net.Socket, decided: (isHttp2: boolean) => void): void => {
+const sniff = (socket: net.Socket, silenceMillis: number, decided: (isHttp2: boolean) => void): void => {
   let seen: Buffer<ArrayBufferLike> = Buffer.alloc(0)
   const give = () => socket.destroy()
   const read = () => {
@@ -85,6 +84,7 @@ export const listen = Effect.fnUntraced(function* (
   const undecided = new Set<net.Socket>()
   const sessions = new Set<http2.Http2Session>()
   const answering = new Set<http.ServerResponse>()
+  const silenceMillis = Duration.toMillis(Duration.fromInputUnsafe(options.silence ?? "10 seconds"))
   let closing = false
 
   const h1 = http.createServer(
@@ -131,7 +131,7 @@ export const listen = Effect.fnUntraced(function* (
     })
     // a broken connection closes, which is all there is to do about it
     socket.on("error", () => {})
-    sniff(socket, (isHttp2) => {
+    sniff(socket, silenceMillis, (isHttp2) => {
       undecided.delete(socket)
       // an HTTP/1.1 client may end its side and wait for the answer; an HTTP/2 connection that ended has no more use
       if (isHttp2) socket.once("end", () => socket.end())
