@@ -12,8 +12,12 @@ export interface Control {
   readonly gate: Latch.Latch
   /** Makes a transaction that would write that fail instead. */
   fuse: (changes: Changes) => StoreError | undefined
+  /** Closed, it holds up the answer to when a run is next due. */
+  readonly readGate: Latch.Latch
   /** Makes reading a run fail. */
   failReads: boolean
+  /** Keeps due runs from claims, as another server does that is taking them. */
+  hideClaims: boolean
   /** Transactions that were asked for, each with how much it wrote. */
   readonly transactions: Array<number>
 }
@@ -25,13 +29,14 @@ const controlled = (control: Control) =>
       ...inner,
       getRun: (namespace, runId) =>
         Effect.suspend(() => (control.failReads ? Effect.fail(busy) : inner.getRun(namespace, runId))),
+      nextDue: (...args) => Effect.tap(inner.nextDue(...args), () => control.readGate.await),
       transact: (wants, decide) =>
         Effect.andThen(
           control.gate.await,
           Effect.suspend(() => {
             let blown: StoreError | undefined
             const result = inner.transact(wants, (rows) => {
-              const decided = decide(rows)
+              const decided = decide(control.hideClaims ? { ...rows, claims: [] } : rows)
               blown = control.fuse(decided.changes)
               control.transactions.push(Object.values(decided.changes).flat().length)
               // A run that does not exist makes the real transaction roll back.
@@ -53,7 +58,14 @@ export interface Bench {
 
 /** Stops with the scope. */
 export const makeBench = Effect.fnUntraced(function* (options: Partial<Engine.Options> = {}) {
-  const control: Control = { gate: Latch.makeUnsafe(true), fuse: () => undefined, failReads: false, transactions: [] }
+  const control: Control = {
+    gate: Latch.makeUnsafe(true),
+    readGate: Latch.makeUnsafe(true),
+    fuse: () => undefined,
+    failReads: false,
+    hideClaims: false,
+    transactions: []
+  }
   const context = yield* Layer.build(Layer.provide(Engine.layer(options), controlled(control)))
   const engine = Context.get(context, Engine.Engine)
   control.transactions.length = 0

@@ -97,6 +97,36 @@ describe("waiting for a run", () => {
     })
   )
 
+  it.effect("does not miss a run that is started while the waiter reads when to look again", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      bench.control.readGate.closeUnsafe()
+      const waiting = yield* Effect.forkChild(claim(bench, yield* register(bench)))
+      yield* settle
+      const { runId } = yield* start(bench)
+      bench.control.readGate.openUnsafe()
+      assert.strictEqual((yield* Fiber.join(waiting))?.run.runId, runId)
+    })
+  )
+
+  it.effect("leaves a run that another server is taking alone for a moment", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      const workerId = yield* register(bench)
+      const { runId } = yield* start(bench)
+      bench.control.hideClaims = true
+      const waiting = yield* Effect.forkChild(claim(bench, workerId))
+      yield* settle
+      bench.control.transactions.length = 0
+      yield* TestClock.adjust(100)
+      assert.isAtMost(bench.control.transactions.length, 20)
+      assert.isAtLeast(bench.control.transactions.length, 5)
+      bench.control.hideClaims = false
+      yield* TestClock.adjust(10)
+      assert.strictEqual((yield* Fiber.join(waiting))?.run.runId, runId)
+    })
+  )
+
   it.effect("gives each run to a waiter that can take it, whatever the others take", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()

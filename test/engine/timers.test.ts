@@ -103,6 +103,7 @@ describe("an idle server", () => {
   it.effect("takes the runs of a silent worker away after thirty seconds", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()
+      yield* TestClock.adjust(7_000)
       const silent = yield* register(bench)
       const run = yield* running(bench, silent)
       yield* TestClock.adjust(20_000)
