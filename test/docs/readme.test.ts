@@ -31,7 +31,12 @@ const compile = (blocks: ReadonlyArray<Block>): string => {
       cwd: folder,
       encoding: "utf8"
     })
-    return status === 0 ? "" : stdout || `tsc ended with ${status}`
+    if (status !== 0 && stdout === "") return `tsc ended with ${status}`
+    // What is wrong in the sources is for `npm run check` to say.
+    return stdout
+      .split(/\n(?=\S)/)
+      .filter((message) => !message.startsWith("../"))
+      .join("\n")
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
