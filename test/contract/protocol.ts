@@ -83,6 +83,12 @@ const sleep = (name: string, millis: number) => ({
 const nextNotice = (link: WorkerLink, tag: Notice["_tag"]): Effect.Effect<Notice> =>
   Effect.flatMap(link.notice, (notice) => (notice._tag === tag ? Effect.succeed(notice) : nextNotice(link, tag)))
 
+/** Parks a run until its earliest wait is due, or gives it back where one is due by now, and takes it again. */
+const parkAndRetake = Effect.fnUntraced(function* (link: WorkerLink, task: Task) {
+  if (!(yield* link.suspend(task))) yield* link.release(task)
+  return yield* nextTask(link)
+})
+
 export interface Capabilities {
   /** Whether the server's additions are used: leases, histories, several waits. */
   readonly extended: boolean
@@ -314,9 +320,7 @@ export const suite = (
         assert.strictEqual(failed.step.attempt, 2)
         assert.isDefined(failed.step.dueAt)
         assert.isAtLeast(failed.dueIn ?? -1, 0)
-        // the delay may be over before the run is parked
-        const kept = extended && !(yield* link.suspend(task))
-        const retaken = kept ? task : yield* nextTask(link)
+        const retaken = yield* failed.released ? nextTask(link) : parkAndRetake(link, task)
         assert.isAtLeast(retaken.lease, task.lease)
         const second = yield* link.beginStep(retaken, step)
         assert.isTrue(second.execute)
@@ -326,19 +330,28 @@ export const suite = (
       })
     )
 
-    it.effect("parks a run until its sleep is over", () =>
+    it.effect("says of a parked run when it goes on", () =>
       Effect.gen(function* () {
         const { link, namespace, protocol, runId, task } = yield* started()
+        const { step } = yield* link.beginStep(task, sleep("long", 1_000_000))
+        assert.isTrue(yield* link.suspend(task))
+        const parked = yield* protocol.getRun(namespace, runId)
+        assert.strictEqual(parked.status, "SLEEPING")
+        if (extended) assert.strictEqual(parked.wakeUpAt, step.dueAt)
+        else assert.isDefined(parked.wakeUpAt)
+      })
+    )
+
+    it.effect("parks a run until its sleep is over", () =>
+      Effect.gen(function* () {
+        const { link, task } = yield* started()
         const begun = yield* link.beginStep(task, sleep("nap", 60))
         assert.isFalse(begun.execute)
         assert.strictEqual(begun.step.status, "RUNNING")
         assert.isAtMost(begun.dueIn ?? Number.POSITIVE_INFINITY, 60)
         const { dueAt = 0 } = begun.step
         assert.isAbove(dueAt, 0)
-        assert.isTrue(yield* link.suspend(task))
-        const parked = yield* protocol.getRun(namespace, runId)
-        if (parked.status === "SLEEPING") assert.isDefined(parked.wakeUpAt)
-        const retaken = yield* nextTask(link)
+        const retaken = yield* parkAndRetake(link, task)
         assert.isAtLeast(retaken.claimedAt, extended ? dueAt : 0)
         const ended = yield* link.beginStep(retaken, sleep("nap", 60))
         assert.strictEqual(ended.step.status, "COMPLETED")
@@ -449,8 +462,7 @@ export const suite = (
         yield* link.beginStep(task, sleep("long", 1_000_000))
         const { step } = yield* link.beginStep(task, sleep("short", 30))
         assert.isDefined(step.dueAt)
-        assert.isTrue(yield* link.suspend(task))
-        const retaken = yield* nextTask(link)
+        const retaken = yield* parkAndRetake(link, task)
         assert.deepStrictEqual(
           retaken.history.map((record) => [record.name, record.status]),
           [
@@ -482,8 +494,7 @@ export const suite = (
         const lost = yield* link.beginStep(task, sleep("lost", 1))
         yield* link.cancelStep(task, lost.step.stepId)
         yield* link.beginStep(task, sleep("won", 40))
-        assert.isTrue(yield* link.suspend(task))
-        const retaken = yield* nextTask(link)
+        const retaken = yield* parkAndRetake(link, task)
         const [first, second] = retaken.history
         assert.isTrue(first?.cancelled)
         assert.isUndefined(first?.sequence)
