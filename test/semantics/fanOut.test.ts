@@ -68,4 +68,30 @@ describe("a fan-out under one step name gives each item its own result", () => {
       }
     )
   )
+
+  it.live("and the body sees them end in the same order on every replay", () =>
+    crashEverywhere(
+      Batch,
+      () =>
+        Batch.implement(
+          Effect.fn(function* (input) {
+            const order: Array<number> = []
+            yield* Workflow.forEach(
+              input,
+              (delay) =>
+                Effect.andThen(
+                  Step.run("work", Effect.delay(Effect.void, delay)),
+                  Effect.sync(() => order.push(delay))
+                ),
+              { concurrency: "unbounded" }
+            )
+            yield* Workflow.sleep("1 milli")
+            const seen = yield* Step.run("order", Effect.succeed(order.join()))
+            return [seen === order.join() ? "same" : `${seen} at first, then ${order.join()}`]
+          })
+        ),
+      [12, 0, 6],
+      ({ exit }) => assert.deepStrictEqual(exit, Exit.succeed(["same"]))
+    )
+  )
 })
