@@ -8,6 +8,8 @@ import { ExecutionService } from "../../gen/kagzi/v1/execution_pb.ts"
 import { NamespaceService } from "../../gen/kagzi/v1/namespace_pb.ts"
 import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import * as KagziError from "../../src/KagziError.ts"
+import * as enums from "../../src/protocol/enums.ts"
+import * as NodeRpc from "../../src/protocol/node.ts"
 import { entry, type HandlerError, Recorded } from "../../src/server/Handler.ts"
 import { grpcError, rawCall, rawGrpc, start, startWith, transports } from "./support.ts"
 
@@ -165,6 +167,25 @@ describe("an error of a handler", () => {
           assert.strictEqual(error.code, row.status, name)
           assert.strictEqual(error.rawMessage, row.message, name)
           assert.deepStrictEqual(error.findDetails(ErrorDetailSchema), [expected(row)], name)
+        }
+      })
+    )
+  }
+})
+
+describe("an error of a handler, as our own client sees it,", () => {
+  for (const protocol of ["grpc", "grpc-web", "connect"] as const) {
+    it.live(`is the same over ${protocol}`, () =>
+      Effect.gen(function* () {
+        for (const row of rows) {
+          const server = yield* startWith([entry(getWorkflow, () => row.error)])
+          const { call } = yield* NodeRpc.make({ address: server, protocol })
+          const error = yield* Effect.flip(call(getWorkflow, { namespace: "n", runId: "7" }))
+          assert.strictEqual(enums.errorCode.toProto(error._tag), row.code)
+          assert.strictEqual(error.message, row.message)
+          assert.strictEqual(error.nonRetryable, row.nonRetryable)
+          assert.strictEqual(error.subject, row.subject)
+          assert.strictEqual(error.subjectId, row.subjectId)
         }
       })
     )

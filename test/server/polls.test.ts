@@ -1,5 +1,5 @@
-import { createClient } from "@connectrpc/connect"
-import { createGrpcTransport } from "@connectrpc/connect-node"
+import { Code, ConnectError, createClient } from "@connectrpc/connect"
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
@@ -9,7 +9,7 @@ import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import { type Entry, entry } from "../../src/server/Handler.ts"
 import { entries } from "../../src/server/handlers/index.ts"
 import { pollTask } from "../../src/server/handlers/pollTask.ts"
-import { grpcError, rawGrpc, start, startWith } from "./support.ts"
+import { rawGrpc, start, startWith } from "./support.ts"
 
 const task = { namespace: "default", taskQueue: "q", workflowTypes: ["t"] }
 
@@ -20,7 +20,6 @@ const clients = (baseUrl: string) => {
   const register = (pid: number) => Effect.promise(() => workers.register({ ...task, hostname: "h", pid }))
   return {
     register,
-    admin: createClient(AdminService, transport),
     start: Effect.promise(() =>
       workflows.startWorkflow({ namespace: "default", externalId: "e", taskQueue: "q", workflowType: "t" })
     ),
@@ -87,24 +86,30 @@ describe("a long poll", () => {
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const server = yield* Scope.provide(start({ grace: "10 minutes" }), scope)
-      const { admin, register, start: startRun } = clients(server)
+      // one connection, on which calls arrive in the order they were made
+      const transport = createConnectTransport({ baseUrl: server, httpVersion: "2" })
+      const admin = createClient(AdminService, transport)
+      const workers = createClient(WorkerService, transport)
+      const execution = createClient(ExecutionService, transport)
+      const { register, start: startRun } = clients(server)
       const { workerId } = yield* register(1)
       const { runId } = yield* startRun
-      yield* Effect.promise(() => admin.getServerInfo({}))
-      yield* rawGrpc(server, WorkerService.method.pollTask, { ...task, workerId })
-      const waits = yield* Effect.all([
-        Effect.forkChild(rawGrpc(server, WorkerService.method.pollTask, { ...task, workerId })),
-        Effect.forkChild(
-          rawGrpc(server, ExecutionService.method.awaitResult, { namespace: "default", runId, timeoutMs: 60_000n })
+      assert.strictEqual((yield* Effect.promise(() => workers.pollTask({ ...task, workerId }))).runId, runId)
+      const refused = (call: Promise<unknown>) =>
+        call.then(
+          () => assert.fail("the call succeeded"),
+          (reason: unknown) => ConnectError.from(reason)
         )
-      ])
-      // three round trips later both are at the server
-      for (let i = 0; i < 3; i++) yield* rawGrpc(server, AdminService.method.getServerInfo, {})
+      const waits = [
+        refused(workers.pollTask({ ...task, workerId })),
+        refused(execution.awaitResult({ namespace: "default", runId, timeoutMs: 60_000n }))
+      ]
+      yield* Effect.promise(() => admin.getServerInfo({}))
       yield* Scope.close(scope, Exit.void)
       for (const wait of waits) {
-        const { message, status } = grpcError(yield* Fiber.join(wait))
-        assert.strictEqual(status, 14)
-        assert.strictEqual(message, "The server is shutting down")
+        const error = yield* Effect.promise(() => wait)
+        assert.strictEqual(error.code, Code.Unavailable)
+        assert.strictEqual(error.rawMessage, "The server is shutting down")
       }
     })
   )
