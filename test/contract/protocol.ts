@@ -4,11 +4,10 @@
  * Tests keep apart by namespace. Nothing here waits but for something to happen.
  */
 import { assert, layer } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Option, Scope } from "effect"
+import { Deferred, Effect, Fiber, Layer, Scope } from "effect"
 import { WorkerService } from "../../gen/kagzi/v1/worker_pb.ts"
 import type * as KagziError from "../../src/KagziError.ts"
 import * as RetryPolicy from "../../src/RetryPolicy.ts"
-import type { Payload } from "../../src/Run.ts"
 import {
   type Held,
   type Notice,
@@ -19,48 +18,7 @@ import {
   type WorkerOptions
 } from "../../src/protocol/Protocol.ts"
 import * as Rpc from "../../src/protocol/Rpc.ts"
-
-export const json = (value: unknown): Payload => ({
-  data: new TextEncoder().encode(JSON.stringify(value)),
-  metadata: { encoding: "json" }
-})
-
-export const decoded = (payload: Payload | undefined): unknown =>
-  payload === undefined ? undefined : JSON.parse(new TextDecoder().decode(payload.data))
-
-let namespaces = 0
-
-/** A namespace that no other test uses. */
-export const freshNamespace = (): string => `test-${++namespaces}`
-
-export const startRequest = (namespace: string, more: Partial<StartRequest> = {}): StartRequest => ({
-  namespace,
-  externalId: "order-1",
-  taskQueue: "orders",
-  workflowType: "order",
-  version: "2",
-  input: json({ item: "ü" }),
-  ifExists: "use-active",
-  ...more
-})
-
-export const workerOptions = (namespace: string, more: Partial<WorkerOptions> = {}): WorkerOptions => ({
-  namespace,
-  taskQueue: "orders",
-  workflowTypes: ["order"],
-  hostname: "here",
-  pid: 7,
-  instanceId: "a",
-  version: "1",
-  labels: { region: "eu" },
-  workflowTypeConcurrency: {},
-  held: () => [],
-  ...more
-})
-
-/** The next run for a worker; a long poll that comes back empty is asked again. */
-export const nextTask = (link: WorkerLink): Effect.Effect<Task, KagziError.KagziError> =>
-  Effect.flatMap(link.poll, Option.match({ onNone: () => nextTask(link), onSome: Effect.succeed }))
+import { decoded, freshNamespace, json, nextTask, startRequest, workerOptions } from "./protocolRequests.ts"
 
 const declined: KagziError.Detail = {
   code: "Unavailable",

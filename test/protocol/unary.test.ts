@@ -11,7 +11,7 @@ import { Rpc, type Shape } from "../../src/protocol/Rpc.ts"
 import * as Unary from "../../src/protocol/unary.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
-import { decoded, json, nextTask, startRequest, workerOptions } from "../contract/protocol.ts"
+import { decoded, json, nextTask, startRequest, workerOptions } from "../contract/protocolRequests.ts"
 
 const namespace = "default"
 
