@@ -4,7 +4,7 @@
  */
 import { Cause, Deferred, Effect, Exit, Latch, Option, Random, Result, type Scope } from "effect"
 import * as KagziError from "../KagziError.ts"
-import type { Changes, Shape, StoreError } from "../store/Store.ts"
+import type { Shape, StoreError } from "../store/Store.ts"
 import type { ClaimRun, Claimed, Command, Reply } from "./Command.ts"
 import { type Decided, decide, type Submitted } from "./lifecycle/decide.ts"
 import type { Decision } from "./lifecycle/failures.ts"
@@ -58,13 +58,13 @@ class Submission implements Submitted {
 const stopped = KagziError.make("Unavailable", "The server is stopping")
 
 /**
- * Starts the group commit. `onCommit` is told what each transaction wrote and at what time, before anyone is answered.
+ * Starts the group commit. `onCommit` is told what each transaction did and at what time, before anyone is answered.
  * When the scope closes, what was submitted is still committed.
  */
 export const make = Effect.fnUntraced(function* (
   store: Shape,
   settings: Settings,
-  onCommit: (changes: Changes, now: number) => void
+  onCommit: (decided: Pick<Decided, "changes" | "relaxed">, now: number) => void
 ): Effect.fn.Return<Committer, never, Scope.Scope> {
   const submitted: Array<Submission> = []
   const bell = Latch.makeUnsafe()
@@ -106,7 +106,7 @@ export const make = Effect.fnUntraced(function* (
       const value: Decided = decide(wants, rows, batch, at)
       return { changes: value.changes, value }
     })
-    onCommit(decided.changes, at.now)
+    onCommit(decided, at.now)
     return decided.replies
   })
 

@@ -134,13 +134,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
       endings.ringAll()
     })
   )
-  const committer = yield* Committer.make(store, options, (changes, now) => {
+  const committer = yield* Committer.make(store, options, ({ changes, relaxed }, now) => {
+    for (const run of changes.updateRuns) if (run.status !== "RUNNING") waiters.slotFreed(run)
     for (const runs of [changes.insertRuns, changes.updateRuns]) {
       for (const run of runs) {
         waiters.runChanged(run, now)
         endings.runChanged(run)
       }
     }
+    for (const place of relaxed) waiters.limitsRelaxed(place)
     for (const worker of changes.updateWorkers) if (worker.status !== "ONLINE") waiters.workerLeft(worker.workerId)
   })
   yield* Effect.forkScoped(expireWorkers(store, committer, options.staleMillis))

@@ -3,19 +3,39 @@
  *
  * A run that became claimable is announced to one waiter that can take it. If that one takes another run or goes away,
  * the run is announced to the next. A run that will be due sets the timers of all waiters that can take it.
+ *
+ * Waiters that found nothing but runs that a limit holds up are not told of more of those. Where a slot becomes free it
+ * is offered to one of them, and then to the next, until one uses it.
  */
 import { Latch } from "effect"
 import type { RunRecord } from "../store/Store.ts"
-
-interface Place {
-  readonly namespace: string
-  readonly taskQueue: string
-}
+import type { Place } from "./lifecycle/limits.ts"
 
 const queueKey = (place: Place) => `${place.namespace}\u0000${place.taskQueue}`
 
-export class Waiter {
+const none: ReadonlySet<string> = new Set()
+
+/** The run that a waiter got. */
+type Taken = Pick<RunRecord, "runId" | "workflowType">
+
+/** Who waits on a task queue. */
+interface Queue {
   readonly key: string
+  readonly waiters: Set<Waiter>
+  /** Those of them that runs wait for which a limit holds up. */
+  readonly heldUp: Set<Waiter>
+  /** How often a slot became free. */
+  freed: number
+}
+
+/** Room for one more run, left by one of that type, and who was offered it. */
+interface Slot {
+  readonly workflowType: string
+  readonly offered: Set<Waiter>
+}
+
+export class Waiter {
+  readonly queue: Queue
   readonly workerId: string
   readonly types: ReadonlySet<string>
   readonly bell = Latch.makeUnsafe()
@@ -25,40 +45,47 @@ export class Waiter {
   again = false
   /** The run that was announced to it. */
   announced: RunRecord | undefined
+  /** The slot that is offered to it. */
+  slot: Slot | undefined
+  /** Types of which a limit held runs up when it asked last, and how many slots had become free on its queue by then. */
+  heldUp = none
+  freed = 0
   /** When the earliest run it knows of is due. */
   dueAt = Number.POSITIVE_INFINITY
 
-  constructor(place: Place, workerId: string, types: ReadonlyArray<string>) {
-    this.key = queueKey(place)
+  constructor(queue: Queue, workerId: string, types: ReadonlyArray<string>) {
+    this.queue = queue
     this.workerId = workerId
     this.types = new Set(types)
   }
 
   get isCalled(): boolean {
-    return this.again || this.announced !== undefined
+    return this.again || this.announced !== undefined || this.slot !== undefined
   }
 }
 
 export class Waiters {
-  readonly #queues = new Map<string, Set<Waiter>>()
+  readonly #queues = new Map<string, Queue>()
   /** Runs announced and not changed since, and to whom. */
   readonly #open = new Map<string, Waiter>()
 
   add(place: Place, workerId: string, types: ReadonlyArray<string>): Waiter {
-    const waiter = new Waiter(place, workerId, types)
-    const queue = this.#queues.get(waiter.key)
-    if (queue === undefined) this.#queues.set(waiter.key, new Set([waiter]))
-    else queue.add(waiter)
+    const key = queueKey(place)
+    const queue = this.#queues.get(key) ?? { key, waiters: new Set(), heldUp: new Set(), freed: 0 }
+    this.#queues.set(key, queue)
+    const waiter = new Waiter(queue, workerId, types)
+    queue.waiters.add(waiter)
     return waiter
   }
 
-  /** Takes a waiter out, with the run it got if it did; what was announced to it and is still there goes to another. */
-  remove(waiter: Waiter, takenRunId: string | undefined): void {
-    const queue = this.#queues.get(waiter.key)
-    queue?.delete(waiter)
-    if (queue?.size === 0) this.#queues.delete(waiter.key)
-    const { announced } = waiter
-    if (this.#close(waiter) && announced !== undefined && announced.runId !== takenRunId) this.#announce(announced)
+  /** Takes a waiter out, with the run it got if it did; what it was called for and is still there goes to another. */
+  remove(waiter: Waiter, taken: Taken | undefined): void {
+    const { announced, queue } = waiter
+    queue.waiters.delete(waiter)
+    queue.heldUp.delete(waiter)
+    if (queue.waiters.size === 0) this.#queues.delete(queue.key)
+    if (this.#close(waiter) && announced !== undefined && announced.runId !== taken?.runId) this.#announce(announced)
+    this.#passOn(waiter, taken)
   }
 
   /** The waiter asks the store now. What it was called for is answered by that. */
@@ -66,13 +93,22 @@ export class Waiters {
     waiter.asking = true
     waiter.again = false
     waiter.dueAt = Number.POSITIVE_INFINITY
+    waiter.freed = waiter.queue.freed
+    waiter.heldUp = none
+    waiter.queue.heldUp.delete(waiter)
   }
 
-  /** The store had nothing for the waiter, and what was announced to it is taken. */
-  waits(waiter: Waiter, dueAt: number): void {
+  /** The store had nothing for the waiter but runs of types that a limit holds up, and what was announced is taken. */
+  waits(waiter: Waiter, dueAt: number, heldUp: ReadonlySet<string>): void {
     waiter.asking = false
     this.#close(waiter)
     waiter.dueAt = Math.min(waiter.dueAt, dueAt)
+    if (heldUp.size > 0) {
+      waiter.heldUp = heldUp
+      waiter.queue.heldUp.add(waiter)
+      if (waiter.freed !== waiter.queue.freed) this.#callAgain(waiter)
+    }
+    this.#passOn(waiter, undefined)
   }
 
   /** To be told of every run that was written, with the time of that. */
@@ -83,15 +119,31 @@ export class Waiters {
     else this.#schedule(run, run.dueAt)
   }
 
+  /** To be told of every run that executes no more. */
+  slotFreed(run: RunRecord): void {
+    const queue = this.#queues.get(queueKey(run))
+    if (queue === undefined) return
+    queue.freed++
+    this.#offer({ workflowType: run.workflowType, offered: new Set() }, queue)
+  }
+
+  /** To be told of queues on which more runs may execute than before. */
+  limitsRelaxed(place: Place): void {
+    const queue = this.#queues.get(queueKey(place))
+    if (queue === undefined) return
+    queue.freed++
+    for (const waiter of queue.heldUp) this.#callAgain(waiter)
+  }
+
   /** To be told of workers that take no more runs: they are to find that out. */
   workerLeft(workerId: string): void {
-    for (const queue of this.#queues.values()) {
-      for (const waiter of queue) if (waiter.workerId === workerId) this.#callAgain(waiter)
+    for (const { waiters } of this.#queues.values()) {
+      for (const waiter of waiters) if (waiter.workerId === workerId) this.#callAgain(waiter)
     }
   }
 
   ringAll(): void {
-    for (const queue of this.#queues.values()) for (const waiter of queue) this.#callAgain(waiter)
+    for (const { waiters } of this.#queues.values()) for (const waiter of waiters) this.#callAgain(waiter)
   }
 
   /** Forgets what was announced to a waiter; answers whether it was still there. */
@@ -103,8 +155,8 @@ export class Waiters {
 
   #announce(run: RunRecord): void {
     const asking: Array<Waiter> = []
-    for (const waiter of this.#queues.get(queueKey(run)) ?? []) {
-      if (!waiter.types.has(run.workflowType)) continue
+    for (const waiter of this.#queues.get(queueKey(run))?.waiters ?? []) {
+      if (!waiter.types.has(run.workflowType) || waiter.heldUp.has(run.workflowType)) continue
       if (waiter.asking) asking.push(waiter)
       else if (!waiter.isCalled) {
         waiter.announced = run
@@ -117,11 +169,30 @@ export class Waiters {
   }
 
   #schedule(run: RunRecord, dueAt: number): void {
-    for (const waiter of this.#queues.get(queueKey(run)) ?? []) {
+    for (const waiter of this.#queues.get(queueKey(run))?.waiters ?? []) {
       if (dueAt >= waiter.dueAt || !waiter.types.has(run.workflowType)) continue
+      if (waiter.heldUp.has(run.workflowType)) continue
       waiter.dueAt = dueAt
       waiter.bell.openUnsafe()
     }
+  }
+
+  /** Offers a slot to one waiter. Those that are called already ask after it became free, and need no offer. */
+  #offer(slot: Slot, queue: Queue): void {
+    for (const waiter of queue.heldUp) {
+      if (waiter.isCalled || slot.offered.has(waiter)) continue
+      slot.offered.add(waiter)
+      waiter.slot = slot
+      waiter.bell.openUnsafe()
+      return
+    }
+  }
+
+  /** A run of another type may have used another limit than the slot belongs to. */
+  #passOn(waiter: Waiter, taken: Taken | undefined): void {
+    const { queue, slot } = waiter
+    waiter.slot = undefined
+    if (slot !== undefined && taken?.workflowType !== slot.workflowType) this.#offer(slot, queue)
   }
 
   #callAgain(waiter: Waiter): void {

@@ -1,15 +1,18 @@
-/** How a worker waits for a run: it asks, and asks again when it is woken or when a run is due. */
+/** How a worker waits for a run: it asks, and asks again when it is woken, or when a run is due or a lease ends. */
 import { Effect } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type { Shape } from "../store/Store.ts"
 import type { Claimed, ClaimRun } from "./Command.ts"
 import type { Committer } from "./Committer.ts"
 import type { ClaimRequest, Options, Task } from "./Engine.ts"
+import { heldUp as heldUpBy } from "./lifecycle/limits.ts"
 import { mapStoreError } from "./storeErrors.ts"
 import type { Waiter, Waiters } from "./Waiters.ts"
 
 /** How long to leave a run alone that is due and yet was not to be had: another server is taking it. */
 const contendedMillis = 5
+
+const none: ReadonlySet<string> = new Set()
 
 /** The most bytes of payloads in a task; over it, the history is left to be asked for. */
 const taskBytes = 3 * 1_048_576
@@ -32,6 +35,26 @@ export const make = (
     }
   })
 
+  const earliestDue = ({ namespace, taskQueue }: ClaimRequest, workflowTypes: ReadonlyArray<string>) =>
+    Effect.map(store.nextDue(namespace, taskQueue, workflowTypes), (dueAt) =>
+      dueAt._tag === "Some" ? dueAt.value : Number.POSITIVE_INFINITY
+    )
+
+  /** When a run may be had next, as far as can be known now, and of which types limits hold the runs up. */
+  const outlook = Effect.fnUntraced(function* (request: ClaimRequest) {
+    const { namespace, taskQueue, workflowTypes } = request
+    const dueAt = yield* earliestDue(request, workflowTypes)
+    const now = yield* store.now
+    if (dueAt > now) return { dueAt, heldUp: none, now }
+    const { freeAt, types } = heldUpBy(workflowTypes, yield* store.occupancy(namespace, taskQueue, workflowTypes, now))
+    if (types.size === 0) return { dueAt, heldUp: none, now }
+    const others = yield* earliestDue(
+      request,
+      workflowTypes.filter((type) => !types.has(type))
+    )
+    return { dueAt: Math.min(others, freeAt), heldUp: types, now }
+  }, mapStoreError)
+
   /** Interruptible only where nothing is claimed yet. */
   const untilClaimed = Effect.fnUntraced(function* (
     request: ClaimRequest,
@@ -46,10 +69,8 @@ export const make = (
       waiters.asks(waiter)
       const claimed = yield* committer.claim(command, restore)
       if (claimed !== undefined) return claimed
-      const nextDue = yield* mapStoreError(store.nextDue(namespace, taskQueue, workflowTypes))
-      const dueAt = nextDue._tag === "Some" ? nextDue.value : Number.POSITIVE_INFINITY
-      const now = yield* store.now
-      waiters.waits(waiter, contended && dueAt <= now ? now + contendedMillis : dueAt)
+      const { dueAt, heldUp, now } = yield* outlook(request)
+      waiters.waits(waiter, contended && dueAt <= now ? now + contendedMillis : dueAt, heldUp)
       contended = dueAt <= now
       if (!(yield* restore(isWorthAsking(waiter, deadline)))) return undefined
     }
@@ -82,7 +103,7 @@ export const make = (
         const waiter = waiters.add(request, request.workerId, request.workflowTypes)
         claimed = yield* untilClaimed(request, waiter, deadline, restore).pipe(
           Effect.onExit((exit) =>
-            Effect.sync(() => waiters.remove(waiter, exit._tag === "Success" ? exit.value?.run.runId : undefined))
+            Effect.sync(() => waiters.remove(waiter, exit._tag === "Success" ? exit.value?.run : undefined))
           )
         )
         return claimed === undefined ? undefined : yield* mapStoreError(toTask(claimed))

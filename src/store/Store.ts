@@ -111,7 +111,9 @@ export interface Wants {
   readonly quietSince?: number
   /**
    * Runs due by `dueBy` (at that time or before), whatever their status, in the order of claims: due time, priority
-   * (higher first), age, run id. Their rows are loaded as by `runs`, and their waits as by `waits`.
+   * (higher first), age, run id. Their rows are loaded as by `runs`, and their waits as by `waits`. `limit` is the most
+   * that are wanted, and of each type as many where the queue has a limit: runs that it holds up take the place of
+   * no others.
    */
   readonly claims: ReadonlyArray<{
     readonly namespace: string
@@ -122,6 +124,22 @@ export interface Wants {
   }>
 }
 
+/**
+ * How much of a limit on runs that execute at once is in use: of a task queue, or of one workflow type on it. The limit
+ * is the smallest that a worker of the queue declared that is not OFFLINE.
+ */
+export interface Occupancy {
+  readonly namespace: string
+  readonly taskQueue: string
+  /** Absent for the limit of the whole queue. */
+  readonly workflowType?: string
+  readonly limit: number
+  /** Runs that are RUNNING under a lease that has not ended; counted no further than one above the limit. */
+  readonly active: number
+  /** When the first lease of those counted ends; absent where there is none. */
+  readonly freeAt?: number
+}
+
 /** What was loaded. A step that a want by name or by wait found is in `steps`, whatever the want. */
 export interface Rows {
   readonly namespaces: ReadonlyArray<NamespaceRecord>
@@ -130,6 +148,8 @@ export interface Rows {
   readonly workers: ReadonlyArray<WorkerRecord>
   /** Ids of the claimable runs, one list for each entry of `Wants.claims`, in the order of claims. */
   readonly claims: ReadonlyArray<ReadonlyArray<string>>
+  /** The limits that apply to `Wants.claims`, each once, as they were used at `dueBy`. */
+  readonly occupancy: ReadonlyArray<Occupancy>
 }
 
 /**
@@ -222,6 +242,13 @@ export interface Shape {
     taskQueue: string,
     workflowTypes: ReadonlyArray<string>
   ) => Effect.Effect<Option.Option<number>, StoreError>
+  /** The limits that apply to runs of those types on that queue, as they are used at that time. */
+  readonly occupancy: (
+    namespace: string,
+    taskQueue: string,
+    workflowTypes: ReadonlyArray<string>,
+    now: number
+  ) => Effect.Effect<ReadonlyArray<Occupancy>, StoreError>
   /** When the worker not OFFLINE that was silent longest was last heard of. */
   readonly quietest: Effect.Effect<Option.Option<number>, StoreError>
   /** Runs a query that touches the database. */

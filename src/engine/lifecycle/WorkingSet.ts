@@ -17,6 +17,7 @@ import type {
   WorkerKey,
   WorkerRecord
 } from "../../store/Store.ts"
+import { declaresOtherwise, LimitSet, type Place } from "./limits.ts"
 
 /** Loaded or written rows of one kind, and which of them are to be written. */
 class Table<A> {
@@ -95,9 +96,12 @@ export class WorkingSet {
   readonly #stepsByName = new Index()
   readonly #workersByKey = new Index()
   readonly #candidates = new Map<string, ReadonlyArray<string>>()
+  readonly #limits: LimitSet
+  readonly #relaxed = new Map<string, Place>()
   #undo: Array<() => void> = []
 
   constructor(wants: Wants, rows: Rows) {
+    this.#limits = new LimitSet(rows.occupancy, wants.claims[0]?.dueBy ?? 0)
     for (const row of rows.namespaces) this.#namespaces.rows.set(row.namespace, row)
     for (const row of rows.runs) {
       this.#runs.rows.set(row.runId, row)
@@ -158,6 +162,16 @@ export class WorkingSet {
     return found
   }
 
+  /** Whether no further run of that type may execute on its queue at the moment. */
+  isFull(run: RunRecord): boolean {
+    return this.#limits.isFull(run, run.workflowType)
+  }
+
+  /** Queues on which more runs may execute than before, because a worker is gone or declared other limits. */
+  relaxed(): ReadonlyArray<Place> {
+    return Array.from(this.#relaxed.values())
+  }
+
   /** Ids of the runs that were due when the batch began, in the order of claims. */
   candidates(claim: Parameters<typeof claimKey>[0]): ReadonlyArray<string> {
     return this.#candidates.get(claimKey(claim)) ?? []
@@ -210,7 +224,9 @@ export class WorkingSet {
   }
 
   putRun(row: RunRecord): RunRecord {
+    const before = this.#runs.rows.get(row.runId)
     this.#undo.push(this.#runs.write(row.runId, row))
+    if (this.#limits.moved(before, row)) this.#undo.push(() => this.#limits.moved(row, before))
     this.#runsByExternalId.add(key(row.namespace, row.externalId), row.runId)
     return row
   }
@@ -222,7 +238,12 @@ export class WorkingSet {
   }
 
   putWorker(row: WorkerRecord): WorkerRecord {
+    const before = this.#workers.rows.get(row.workerId)
     this.#undo.push(this.#workers.write(row.workerId, row))
+    this.#limits.declared(row)
+    if (before !== undefined && declaresOtherwise(before, row)) {
+      this.#relaxed.set(key(row.namespace, row.taskQueue), row)
+    }
     this.#workersByKey.add(workerKey(row), row.workerId)
     return row
   }

@@ -59,7 +59,7 @@ const isClaimable = (run: RunRecord, command: ClaimRun, now: number): boolean =>
   run.taskQueue === command.taskQueue &&
   command.workflowTypes.includes(run.workflowType)
 
-/** Hands out the first run that is still due, with its due sleeps ended. */
+/** Hands out the first run that is still due and that no limit holds up, with its due sleeps ended. */
 export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumstances): Decision<Reply["ClaimRun"]> =>
   Result.map(claimant(set, command), (worker) => {
     Workers.seen(set, worker, at.now)
@@ -71,6 +71,7 @@ export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumst
         set.putRun({ ...Leases.ended(run, "FAILED", at.now), expiries, error: givenUp(run, expiries) })
         continue
       }
+      if (set.isFull(run)) continue
       set.putRun({
         ...run,
         status: "RUNNING",

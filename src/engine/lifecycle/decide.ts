@@ -9,6 +9,7 @@ import type { Command, Reply } from "../Command.ts"
 import { claimRun } from "./claims.ts"
 import type { Decision } from "./failures.ts"
 import type { Circumstances } from "./leases.ts"
+import type { Place } from "./limits.ts"
 import * as Runs from "./runs.ts"
 import { sleepStep } from "./sleeps.ts"
 import * as Steps from "./steps.ts"
@@ -65,6 +66,8 @@ export interface Submitted {
 export interface Decided {
   readonly changes: Changes
   readonly replies: ReadonlyArray<Decision<Reply[Command["_tag"]]>>
+  /** Queues on which more runs may execute than before, for reasons other than runs that ended. */
+  readonly relaxed: ReadonlyArray<Place>
 }
 
 /** Decides on a batch. Nothing is kept between calls, so it may be called again for the same batch. */
@@ -76,5 +79,5 @@ export const decide = (
 ): Decided => {
   const set = new WorkingSet(wants, rows)
   const replies = batch.map(({ command, random }) => apply(set, command, { ...at, random }))
-  return { changes: set.changes(), replies }
+  return { changes: set.changes(), replies, relaxed: set.relaxed() }
 }

@@ -29,6 +29,13 @@ const problemOf = (command: RegisterWorker): string | undefined => {
   if (command.taskQueue === "") return "task_queue must not be empty"
   if (command.workflowTypes.length === 0) return "workflow_types must not be empty"
   if (command.workflowTypes.includes("")) return "workflow_types must not contain an empty name"
+  if (command.queueConcurrencyLimit !== undefined && command.queueConcurrencyLimit < 1) {
+    return "queue_concurrency_limit must be 1 or more"
+  }
+  for (const [type, limit] of Object.entries(command.workflowTypeConcurrency)) {
+    if (type === "") return "workflow_type_concurrency must not contain an empty name"
+    if (limit < 1) return `workflow_type_concurrency of ${type} must be 1 or more`
+  }
   return undefined
 }
 

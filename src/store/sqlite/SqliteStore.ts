@@ -14,6 +14,7 @@
 import { Clock, Effect, Layer, Option, Result } from "effect"
 import { type Changes, type Rows, type Shape, Store, StoreError } from "../Store.ts"
 import { type Database, open } from "./database.ts"
+import * as limits from "./queries/limits.ts"
 import * as listings from "./queries/listings.ts"
 import { load } from "./queries/load.ts"
 import * as runs from "./queries/runs.ts"
@@ -24,6 +25,7 @@ import * as workers from "./queries/workers.ts"
 /** The store on an open database. */
 export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
   const queries = {
+    limits: limits.make(prepare),
     namespaces: workers.makeNamespaces(prepare),
     runs: runs.make(prepare),
     steps: steps.make(prepare),
@@ -94,6 +96,8 @@ export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
     getWorker: (workerId) => read(() => Option.fromUndefinedOr(queries.workers.byId(workerId))),
     nextDue: (namespace, taskQueue, workflowTypes) =>
       read(() => Option.fromUndefinedOr(queries.runs.nextDue(namespace, taskQueue, workflowTypes))),
+    occupancy: (namespace, taskQueue, workflowTypes, now) =>
+      read(() => queries.limits.occupancy(namespace, taskQueue, workflowTypes, now)),
     quietest: read(() => Option.fromUndefinedOr(queries.workers.quietest())),
     ping: read(() => {
       touch.get()

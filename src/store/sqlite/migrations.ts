@@ -59,6 +59,8 @@ export const migrations: ReadonlyArray<string> = [
   CREATE INDEX runs_due
     ON runs (namespace, task_queue, workflow_type, due_at, priority DESC, created_at, run_id) WHERE due_at IS NOT NULL;
   CREATE INDEX runs_by_worker ON runs (worker_id) WHERE status = 2;
+  -- counts what is executing against the limits of queues and types
+  CREATE INDEX runs_running ON runs (namespace, task_queue, workflow_type, due_at) WHERE status = 2;
   CREATE UNIQUE INDEX runs_active ON runs (namespace, external_id) WHERE status NOT IN (4, 5, 6);
   -- read backwards for the newest: seq grows with every run
   CREATE INDEX runs_ended ON runs (namespace, external_id) WHERE status IN (4, 5, 6);
@@ -125,5 +127,16 @@ export const migrations: ReadonlyArray<string> = [
   CREATE UNIQUE INDEX workers_by_key
     ON workers (namespace, task_queue, hostname, pid, instance_id) WHERE status <> 3;
   CREATE INDEX workers_by_heartbeat ON workers (last_heartbeat_at) WHERE status <> 3;
+
+  -- what the workers that are not OFFLINE declared, so that the smallest is one seek away; an empty type is the queue
+  CREATE TABLE worker_limits (
+    namespace TEXT NOT NULL,
+    task_queue TEXT NOT NULL,
+    workflow_type TEXT NOT NULL,
+    max_concurrent INTEGER NOT NULL,
+    worker_id TEXT NOT NULL,
+    PRIMARY KEY (namespace, task_queue, workflow_type, max_concurrent, worker_id)
+  ) WITHOUT ROWID;
+  CREATE INDEX worker_limits_by_worker ON worker_limits (worker_id);
   `
 ]

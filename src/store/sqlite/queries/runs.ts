@@ -39,8 +39,8 @@ export interface Runs {
   /** The active run with that id, else the newest that has ended. */
   readonly byExternalId: (namespace: string, externalId: string) => RunRecord | undefined
   readonly byWorker: (workerId: string) => ReadonlyArray<RunRecord>
-  /** Ids of claimable runs in the order of claims. */
-  readonly claimable: (claim: Claim) => ReadonlyArray<string>
+  /** Ids of claimable runs in the order of claims; up to the limit of each type where the queue is limited. */
+  readonly claimable: (claim: Claim, limited: boolean) => ReadonlyArray<string>
   readonly nextDue: (namespace: string, taskQueue: string, workflowTypes: ReadonlyArray<string>) => number | undefined
   readonly insert: (run: RunRecord) => void
   /** These answer whether the run exists. `before` is the row as it is, where it was loaded. */
@@ -68,12 +68,12 @@ export const make = (prepare: Prepare): Runs => {
     byExternalId: (namespace, externalId) =>
       record(active.get(namespace, externalId) ?? newestEnded.get(namespace, externalId)),
     byWorker: (workerId) => byWorker.all(workerId).map(toRunRecord),
-    claimable: ({ dueBy, limit, namespace, taskQueue, workflowTypes }) => {
+    claimable: ({ dueBy, limit, namespace, taskQueue, workflowTypes }, limited) => {
       const found = Array.from(new Set(workflowTypes), (type) =>
         claimable.all(namespace, taskQueue, type, dueBy, limit)
       )
-      const merged = found.length === 1 ? found[0]! : found.flat().sort(claimOrder).slice(0, limit)
-      return merged.map((row) => row[3])
+      const merged = found.length === 1 ? found[0]! : found.flat().sort(claimOrder)
+      return (limited ? merged : merged.slice(0, limit)).map((row) => row[3])
     },
     nextDue: (namespace, taskQueue, workflowTypes) => {
       let earliest: number | undefined

@@ -7,7 +7,7 @@ import type { Queries } from "./load.ts"
  * `loaded` is what this transaction saw before.
  */
 export const save = (
-  { namespaces, runs, steps, workers }: Queries,
+  { limits, namespaces, runs, steps, workers }: Queries,
   changes: Changes,
   loaded: Rows
 ): string | undefined => {
@@ -16,8 +16,15 @@ export const save = (
   }
   for (const namespace of changes.insertNamespaces) namespaces.insert(namespace)
 
-  for (const worker of changes.updateWorkers) if (!workers.update(worker)) return `worker ${worker.workerId}`
-  for (const worker of changes.insertWorkers) workers.insert(worker)
+  const known = new Map(loaded.workers.map((worker) => [worker.workerId, worker]))
+  for (const worker of changes.updateWorkers) {
+    if (!workers.update(worker)) return `worker ${worker.workerId}`
+    limits.update(worker, known.get(worker.workerId))
+  }
+  for (const worker of changes.insertWorkers) {
+    workers.insert(worker)
+    limits.update(worker, undefined)
+  }
 
   const before = new Map(loaded.runs.map((run) => [run.runId, run]))
   for (const run of changes.updateRuns) if (!runs.update(run, before.get(run.runId))) return `run ${run.runId}`
