@@ -11,6 +11,7 @@ import * as KagziError from "./KagziError.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { IfExists } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
+import * as TraceContext from "./TraceContext.ts"
 import * as WorkflowHandle from "./WorkflowHandle.ts"
 import * as Branch from "./worker/Branch.ts"
 import * as Codec from "./worker/Codec.ts"
@@ -183,7 +184,7 @@ export const make = <
       taskQueue: definition.taskQueue,
       workflowType: name,
       version: startOptions.version ?? options.version ?? "",
-      input: payload,
+      input: yield* TraceContext.stamped(payload),
       ifExists: startOptions.ifExists ?? "use-active",
       ...(retryPolicy === undefined ? {} : { retryPolicy })
     })

@@ -14,7 +14,7 @@ import { InvalidArgument } from "../KagziError.ts"
 import * as Address from "./address.ts"
 import { detailHeader, fromConnectError, renamedDetailHeader } from "./errors.ts"
 import { Rpc, type Shape } from "./Rpc.ts"
-import { traceparent, traceparentHeader } from "./traceContext.ts"
+import { traceparent, traceparentHeader } from "../TraceContext.ts"
 
 export interface Options {
   /** `http://HOST:PORT` or `https://HOST:PORT`. */

@@ -1,7 +1,7 @@
 /**
  * The side of an execution that its body sees: durable operations, and the run's own time and chance.
  */
-import { Clock, Context, Duration, Effect, Exit, type Fiber, Random, Result, Scheduler } from "effect"
+import { Clock, Context, Duration, Effect, Exit, type Fiber, Random, Result, Scheduler, Tracer } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type { WorkerLink } from "../protocol/Protocol.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
@@ -24,8 +24,10 @@ export interface Request {
   readonly name: string
   readonly branch: Branch.Branch
   readonly begin: BeginStep
-  /** One attempt of the step's code; of no use for sleeps. */
-  readonly attempt: Effect.Effect<Payload, KagziError.Detail>
+  /** What the body had provided where it asked, with what a step sees in place of what is the body's. */
+  readonly caller: Context.Context<never>
+  /** One attempt of the step's code, in a context; of no use for sleeps. */
+  readonly attempt: (context: Context.Context<never>) => Effect.Effect<Payload, KagziError.Detail>
 }
 
 export interface Options {
@@ -57,17 +59,23 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
   const startedAt = run.startedAt ?? run.createdAt
   const main = Branch.make("", startedAt, run.runId)
   const recorded = recordedOrder(options.history)
+  const forks = Branch.recordedForks(options.history.map(({ name }) => Branch.pathOf(name)))
+  const recall = (branch: Branch.Branch) => {
+    branch.recorded = { operations: recorded.get(branch.path)?.length ?? 0, forks: forks.get(branch.path) ?? 0 }
+  }
+  recall(main)
   /** What a step sees in place of what its body does. */
   const real = Context.make(Clock.Clock, Context.get(outside, Clock.Clock)).pipe(
     Context.add(Random.Random, Context.get(outside, Random.Random)),
     Context.add(Scheduler.Scheduler, Context.get(outside, Scheduler.Scheduler)),
+    Context.add(Tracer.Tracer, Context.get(outside, Tracer.Tracer)),
     Context.add(Branch.CurrentBranch, undefined)
   )
 
   const durable = (
     operation: Branch.Operation,
     begin: Omit<BeginStep, "name">,
-    attempt: (caller: Context.Context<never>) => Effect.Effect<Payload, KagziError.Detail>
+    attempt: Request["attempt"]
   ): Effect.Effect<Payload, KagziError.Detail> =>
     Effect.withFiber((fiber) => {
       const branch = fiber.getRef(Branch.CurrentBranch)
@@ -84,7 +92,8 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
       const input = foreign
         ? { ...begin.input, metadata: { ...begin.input.metadata, [concurrentMark]: "true" } }
         : begin.input
-      return options.request({ name, branch, begin: { ...begin, input, name }, attempt: attempt(fiber.context) })
+      const caller = Context.merge(fiber.context, real)
+      return options.request({ name, branch, begin: { ...begin, input, name }, caller, attempt })
     })
 
   const step = (spec: StepSpec) => {
@@ -100,7 +109,7 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
     return durable(
       { name: spec.name, fallback: "step", key: spec.key, site: spec.site },
       { kind: "FUNCTION", input: spec.input, ...(retryPolicy === undefined ? {} : { retryPolicy }) },
-      (caller) => Effect.provideContext(code, Context.merge(caller, real))
+      (context) => Effect.provideContext(code, context)
     )
   }
 
@@ -129,6 +138,7 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
           Effect.withFiber((child) => {
             const branch = Branch.child(parent, place, key, run.runId)
             branch.owner = child.id
+            recall(branch)
             return Effect.provideService(effect, Branch.CurrentBranch, branch).pipe(
               Effect.onExit((exit) =>
                 Effect.sync(() => {

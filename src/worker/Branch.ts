@@ -19,9 +19,21 @@ export interface Branch {
   forks: number
   /** Durable operations that the owner has asked for so far. */
   operations: number
+  /** What an earlier pass has done of it, by the record. */
+  recorded: Recorded
+  /** The branch that opened it. */
+  readonly above: Branch | undefined
   readonly uses: Map<string, { count: number; readonly fiber: number; readonly site: Error | undefined }>
   readonly random: Random.Random
 }
+
+/** How far an earlier pass came in a branch: the operations its owner asked for, and the last combinator it opened. */
+export interface Recorded {
+  readonly operations: number
+  readonly forks: number
+}
+
+const nothingRecorded: Recorded = { operations: 0, forks: 0 }
 
 /** A durable operation used in a way that leaves its identity open. A bug in the workflow's code. */
 export class AmbiguousStep extends Data.TaggedError("AmbiguousStep")<{ readonly message: string }> {}
@@ -35,19 +47,27 @@ export const CurrentBranch = Context.Reference<Branch | undefined>("kagzi/worker
 })
 
 /** A fresh branch, as it is at the start of a pass. `seed` makes its random numbers. */
-export const make = (path: string, time: number, seed: string): Branch => ({
+export const make = (path: string, time: number, seed: string, above?: Branch): Branch => ({
   path,
   time,
   owner: undefined,
   forks: 0,
   operations: 0,
+  recorded: nothingRecorded,
+  above,
   uses: new Map(),
   random: seeded(`${seed}@${path}`)
 })
 
 /** The branch of a child of a combinator: `fork` is the combinator's place in the parent, from 1. */
 export const child = (parent: Branch, fork: number, key: string | number, seed: string): Branch =>
-  make(`${parent.path === "" ? "" : `${parent.path}/`}${fork}.${encode(String(key))}`, parent.time, seed)
+  make(`${parent.path === "" ? "" : `${parent.path}/`}${fork}.${encode(String(key))}`, parent.time, seed, parent)
+
+/** Whether an earlier pass has been where the branch is now: what it does is done again, for the body's state only. */
+export const isBehind = (branch: Branch): boolean =>
+  branch.operations < branch.recorded.operations ||
+  branch.forks < branch.recorded.forks ||
+  (branch.above !== undefined && isBehind(branch.above))
 
 // Making a generator costs more than most bodies; few use one.
 const seeded = (seed: string): Random.Random => {
@@ -130,6 +150,20 @@ export const pathOf = (wireName: string): string => {
   if (at < 0) return ""
   const hash = wireName.indexOf("#", at)
   return hash < 0 ? wireName.slice(at + 1) : wireName.slice(at + 1, hash)
+}
+
+/** The last combinator that was opened in each branch, by the paths of what was recorded in its children. */
+export const recordedForks = (paths: Iterable<string>): ReadonlyMap<string, number> => {
+  const last = new Map<string, number>()
+  for (const path of paths) {
+    for (let end = path.length; end > 0; ) {
+      const slash = path.lastIndexOf("/", end - 1)
+      const above = path.slice(0, Math.max(0, slash))
+      last.set(above, Math.max(last.get(above) ?? 0, Number.parseInt(path.slice(slash + 1, end), 10)))
+      end = slash
+    }
+  }
+  return last
 }
 
 const advice =

@@ -6,7 +6,7 @@
  * parked by letting the body go: its fiber stays blocked and is either resumed in place when the same worker claims the
  * run next, or dropped. It is never interrupted for that, so nothing in the body can notice.
  */
-import { Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler } from "effect"
+import { Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler, Tracer } from "effect"
 import * as KagziError from "../KagziError.ts"
 import type { Held, StepReply, Task, WorkerLink } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
@@ -18,6 +18,7 @@ import { DeliveryQueue } from "./Delivery.ts"
 import * as Failure from "./Failure.ts"
 import * as Mismatch from "./Mismatch.ts"
 import { RunScheduler } from "./RunScheduler.ts"
+import * as Tracing from "./Tracing.ts"
 import { CurrentStep, type StepInfo } from "./WorkflowRun.ts"
 
 /**
@@ -42,6 +43,8 @@ export interface Execution {
   readonly activate: (task: Task) => Effect.Effect<Outcome>
   /** The lease is gone: interrupts the steps, lets the body go, writes nothing more. */
   readonly abandon: Effect.Effect<void>
+  /** The parked body is let go, to be replayed if the run comes back. */
+  readonly drop: () => void
   /** The run was cancelled: interrupts the steps and the body. */
   readonly cancel: Effect.Effect<void>
 }
@@ -64,7 +67,8 @@ class Lost extends Data.TaggedError("Lost")<{ readonly cause: KagziError.KagziEr
 export const make = (options: Options): Execution => {
   const { context, link } = options
   const run = options.task.run
-  const fork = Effect.runForkWith(context)
+  const trace = Tracing.ofRun(run)
+  const spans = Tracing.bodySpans(context)
   const realClock = Context.get(context, Clock.Clock)
 
   const operations = new Set<Operation>()
@@ -73,6 +77,10 @@ export const make = (options: Options): Execution => {
   let held: Held = options.task
   let claimedAt = options.task.claimedAt
   let claimedAtLocal = 0
+  let activation: Tracer.Span | undefined
+  let firstActivation: Tracer.AnySpan = trace.root
+  let isMarked = false
+  let fork = Effect.runForkWith(context)
   let bodyFiber: Fiber.Fiber<Payload, KagziError.Detail> | undefined
   let outcome = Deferred.makeUnsafe<Outcome>()
   let bodyExit: Exit.Exit<Payload, KagziError.Detail> | undefined
@@ -195,6 +203,7 @@ export const make = (options: Options): Execution => {
       return true
     }
     if (step.status !== "COMPLETED" && step.status !== "FAILED") return false
+    Tracing.sleep(context, trace, activation ?? trace.root, step, claimedAt)
     const { branch, resume } = operation
     enter(operation, "ended")
     deliveries.add({
@@ -232,12 +241,19 @@ export const make = (options: Options): Execution => {
           enter(operation, "busy")
         }
       }
-      const begun = yield* command(operation, link.beginStep(held, operation.begin))
+      const begun = yield* command(operation, link.beginStep(held, beginOf(operation)))
       const recorded = begun.execute ? yield* attempt(operation, begun.step) : begun
       step = recorded.step
       dueIn = recorded.dueIn ?? 0
     }
   })
+
+  /** The first new step of an activation tells later ones which it was. */
+  const beginOf = ({ begin, name }: Operation): Body.BeginStep => {
+    if (isMarked || activation === undefined || records.has(name)) return begin
+    isMarked = true
+    return Tracing.marked(begin, activation)
+  }
 
   /** Runs the step's code once, in a fiber of its own under the real clock, and records how it ended. */
   const attempt = Effect.fnUntraced(function* (operation: Operation, { attempt, stepId }: Step) {
@@ -247,9 +263,13 @@ export const make = (options: Options): Execution => {
       attempt,
       idempotencyKey: `${run.runId}/${operation.name}`
     }
-    const code = operation.attempt.pipe(
-      Effect.provideService(CurrentStep, info),
-      Effect.annotateLogs({ run_id: run.runId, step: operation.name, attempt })
+    const { caller } = operation
+    const parent = Tracing.parentOf(caller, firstActivation, activation ?? trace.root)
+    const span = yield* Tracing.step(trace, parent, info)
+    const inStep = Context.add(Tracing.inStep(caller, span, info), CurrentStep, info)
+    const code = Effect.provideContext(Tracing.executing, inStep).pipe(
+      Effect.andThen(operation.attempt(inStep)),
+      Effect.onExit((exit) => Tracing.endStep(span, exit))
     )
     const exit = yield* Effect.flatMap(Effect.forkChild(code, { startImmediately: true }), Fiber.await)
     return yield* Exit.isSuccess(exit)
@@ -337,7 +357,7 @@ export const make = (options: Options): Execution => {
       body: options.body,
       run,
       history: options.task.history,
-      context: Context.add(context, Scheduler.Scheduler, scheduler),
+      context: Tracing.inBody(Context.add(context, Scheduler.Scheduler, scheduler), trace, firstActivation, spans),
       outside: context,
       defaultStepRetry: options.defaultStepRetry,
       request
@@ -360,12 +380,18 @@ export const make = (options: Options): Execution => {
       : Effect.catch(link.failRun(held, Failure.fromCause(exit.cause)), refused)
     const result = yield* Effect.result(recorded)
     if (Result.isFailure(result)) return yield* lose(result.failure)
+    Tracing.run(context, trace, activation ?? trace.root, {
+      createdAt: run.createdAt,
+      outcome: Exit.isSuccess(exit) ? "completed" : "failed",
+      now: realClock.currentTimeMillisUnsafe()
+    })
     close()
     finish("ended")
   })
 
   const close = () => {
     state = "closed"
+    spans?.endOpen()
     for (const operation of operations) operation.driver?.interruptUnsafe()
     operations.clear()
   }
@@ -383,13 +409,14 @@ export const make = (options: Options): Execution => {
       finish("lost")
       return cause === undefined
         ? Effect.void
-        : Effect.logDebug("Let go of a run", cause.message).pipe(Effect.annotateLogs({ run_id: run.runId }))
+        : Effect.logDebug("Let go of a run", cause.message).pipe(Effect.annotateLogs(trace.annotations))
     })
 
   return {
     link,
     held: () => held,
     abandon: lose(undefined),
+    drop: () => spans?.endOpen(),
     cancel: Effect.suspend(() => {
       if (state !== "closed") {
         close()
@@ -399,7 +426,10 @@ export const make = (options: Options): Execution => {
       return Effect.void
     }),
     activate: (task) =>
-      Effect.suspend(() => {
+      Effect.flatMap(Tracing.activation(trace, task, activation), (span) => {
+        activation = span
+        fork = Effect.runForkWith(Context.add(context, Tracer.ParentSpan, span))
+        isMarked = false
         held = { runId: task.runId, lease: task.lease }
         claimedAt = task.claimedAt
         claimedAtLocal = realClock.currentTimeMillisUnsafe()
@@ -410,8 +440,10 @@ export const make = (options: Options): Execution => {
           records.set(record.name, record)
           if (record.cancelled && record.sequence !== undefined) deliveries.skip(record.sequence)
         }
-        if (bodyFiber === undefined) start()
-        else if (bodyExit !== undefined) fork(conclude(bodyExit))
+        if (bodyFiber === undefined) {
+          firstActivation = span
+          start()
+        } else if (bodyExit !== undefined) fork(conclude(bodyExit))
         else for (const operation of operations) if (operation.phase === "waiting") drive(operation, false)
         pump()
         return Deferred.await(outcome)

@@ -1,12 +1,13 @@
 /**
  * The runs of one worker: takes them from its queues while there is room, executes them, and lets them go.
  */
-import { type Context, Deferred, Duration, Effect, Exit, FiberSet, Option, Schedule, Semaphore } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, FiberSet, Option, Schedule, Semaphore } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type { Held, Notice, Shape as Protocol, Task, WorkerLink, WorkerOptions } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import type { Body } from "./Body.ts"
 import * as Execution from "./Execution.ts"
+import * as Tracing from "./Tracing.ts"
 
 export interface Options {
   readonly protocol: Protocol
@@ -48,7 +49,9 @@ const isPassing = (error: KagziError.KagziError) =>
   error._tag === "Unavailable" || error._tag === "Timeout" || error._tag === "Internal"
 
 export const make = (options: Options): Pool => {
-  const { bodies, context, protocol } = options
+  const { bodies, protocol } = options
+  const context = Tracing.rootless(options.context)
+  const inRuns = Tracing.withoutRepeats(context)
   const active = new Map<string, Execution.Execution>()
   const parked = new Map<string, Execution.Execution>()
   const links = new Set<WorkerLink>()
@@ -76,13 +79,14 @@ export const make = (options: Options): Pool => {
     const kept = parked.get(task.runId)
     parked.delete(task.runId)
     const goesOn = kept !== undefined && kept.link === link && kept.held().lease + 1 === task.lease
+    if (!goesOn) kept?.drop()
     const execution = goesOn
       ? kept
       : Execution.make({
           link,
           task,
           body,
-          context,
+          context: inRuns,
           ...(options.defaultStepRetry === undefined ? {} : { defaultStepRetry: options.defaultStepRetry })
         })
     active.set(task.runId, execution)
@@ -97,8 +101,10 @@ export const make = (options: Options): Pool => {
   const keep = (runId: string, execution: Execution.Execution) => {
     parked.set(runId, execution)
     if (parked.size <= options.cacheSize) return
-    const oldest = parked.keys().next()
-    if (oldest.done !== true) parked.delete(oldest.value)
+    const oldest = parked.entries().next()
+    if (oldest.done === true) return
+    parked.delete(oldest.value[0])
+    oldest.value[1].drop()
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -225,6 +231,7 @@ export const make = (options: Options): Pool => {
           ),
         { concurrency: "unbounded", discard: true }
       )
+      for (const execution of parked.values()) execution.drop()
     })
 
   const run = Effect.gen(function* () {
@@ -234,7 +241,10 @@ export const make = (options: Options): Pool => {
     }
     yield* Effect.addFinalizer(() => drain(runs))
     yield* Deferred.await(stopping)
-  }).pipe(Effect.scoped, Effect.provideContext(context))
+  }).pipe(
+    Effect.scoped,
+    Effect.updateContext((around: Context.Context<never>) => Tracing.rootless(Context.merge(around, context)))
+  )
 
   return {
     workerId: () => own?.workerId,

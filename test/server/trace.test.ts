@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
 import { entry } from "../../src/server/Handler.ts"
-import { callerSpan } from "../../src/server/trace.ts"
+import { parse } from "../../src/TraceContext.ts"
 import { rawGrpc, startWith } from "./support.ts"
 
 const traceId = "0af7651916cd43dd8448eb211c80319c"
@@ -34,8 +34,8 @@ describe("trace context", () => {
       `00-${traceId}-${"0".repeat(16)}-01`,
       `00-${traceId.toUpperCase()}-${spanId}-01`
     ]) {
-      assert.isUndefined(callerSpan(header))
+      assert.isUndefined(parse(header))
     }
-    assert.deepInclude(callerSpan(`00-${traceId}-${spanId}-00`), { traceId, spanId, sampled: false })
+    assert.deepInclude(parse(`00-${traceId}-${spanId}-00`), { traceId, spanId, sampled: false })
   })
 })
