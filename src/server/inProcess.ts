@@ -31,19 +31,12 @@ export const make: Effect.Effect<Shape, never, Needs> = Effect.contextWith((cont
           undo = effect
         }
       }
-      const answered = dispatch(entry, create(method.input, input), through).pipe(
-        Effect.map((output) => create(method.output, output as MessageInitShape<O>)),
+      // Nothing can be lost on the way, so there is no time limit to a call either.
+      return dispatch(entry, create(method.input, input), through).pipe(
+        Effect.map((output) => create(method.output, output as MessageInitShape<typeof method.output>)),
         Effect.mapError(KagziError.fromDetail),
         Effect.onError(() => undo)
       )
-      const { timeoutMillis } = options
-      return timeoutMillis === undefined
-        ? answered
-        : Effect.timeoutOrElse(answered, {
-            duration: timeoutMillis,
-            orElse: () =>
-              Effect.fail(new KagziError.Timeout({ message: `${name} took longer than ${timeoutMillis} ms` }))
-          })
     }).pipe(Effect.provideContext(context))
   return Effect.succeed({ call })
 })

@@ -7,7 +7,6 @@ import { stepRecord, workflow } from "../../protocol/codecRun.ts"
 import { nonEmpty, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
-import { longestPollMillis } from "../Settings.ts"
 import { shuttingDown } from "./draining.ts"
 
 const response = ({ claimedAt, history, historyMore, lease, run }: Task) => {
@@ -32,8 +31,7 @@ export const pollTask = entry(
       namespace: yield* nonEmpty(request.namespace, "namespace"),
       workerId: yield* uuid(request.workerId, "worker_id"),
       taskQueue: yield* nonEmpty(request.taskQueue, "task_queue"),
-      workflowTypes: request.workflowTypes,
-      timeoutMillis: longestPollMillis
+      workflowTypes: request.workflowTypes
     }
     const putBack = ({ lease, run: { namespace, runId } }: Task) =>
       Effect.ignore(engine.execute({ _tag: "ReleaseRun", namespace, runId, lease }))
