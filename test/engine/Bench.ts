@@ -1,6 +1,6 @@
 /** An engine on a real store in memory, with a gate and a fuse on the store's transactions. */
 import { Context, Effect, Latch, Layer } from "effect"
-import type { Reply, StartRun } from "../../src/engine/Command.ts"
+import type { RegisterWorker, Reply, StartRun } from "../../src/engine/Command.ts"
 import * as Engine from "../../src/engine/Engine.ts"
 import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
 import { type Changes, Store, StoreError } from "../../src/store/Store.ts"
@@ -91,7 +91,8 @@ export const start = Effect.fnUntraced(function* ({ engine }: Bench, fields: Par
 
 export const register = Effect.fnUntraced(function* (
   { engine }: Bench,
-  workflowTypes: ReadonlyArray<string> = ["order"]
+  workflowTypes: ReadonlyArray<string> = ["order"],
+  fields: Partial<RegisterWorker> = {}
 ) {
   const workerId = yield* engine.newId
   const worker: Reply["RegisterWorker"] = yield* engine.execute({
@@ -106,7 +107,8 @@ export const register = Effect.fnUntraced(function* (
     version: "1",
     workflowTypes,
     labels: {},
-    workflowTypeConcurrency: {}
+    workflowTypeConcurrency: {},
+    ...fields
   })
   return worker.workerId
 })

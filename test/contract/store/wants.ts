@@ -1,7 +1,7 @@
 /** What each want loads. */
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
-import type { RunRecord, Wants } from "../../../src/store/Store.ts"
+import { type RunRecord, Store, type Wants, type WorkerRecord } from "../../../src/store/Store.ts"
 import type { Case } from "./case.ts"
 import { at, endedRun, id, runIds, runOf, see, stepIds, stepOf, workerOf, write } from "./fixtures.ts"
 
@@ -54,8 +54,8 @@ export const wants = (test: Case) => {
     )
   })
 
+  const due = (n: number, over: Partial<RunRecord> = {}) => runOf(n, over)
   describe("claims", () => {
-    const due = (n: number, over: Partial<RunRecord> = {}) => runOf(n, over)
     test(
       "come in the order of due time, priority, age and run id, over all types asked for",
       Effect.gen(function* () {
@@ -115,6 +115,96 @@ export const wants = (test: Case) => {
         assert.deepStrictEqual(rows.claims, [[id(1), id(2)], [id(1)]])
         assert.sameDeepMembers([...rows.runs], [sleeping, expired])
         assert.deepStrictEqual(rows.steps, [nap])
+      })
+    )
+  })
+
+  describe("limits", () => {
+    const declaring = (n: number, over: Partial<WorkerRecord>) =>
+      workerOf(n, { workflowTypes: ["Order", "Mail"], ...over })
+    const running = (n: number, over: Partial<RunRecord> = {}) =>
+      runOf(n, { status: "RUNNING", dueAt: at + n, workerId: id(801), ...over })
+    const occupied = (workflowTypes: ReadonlyArray<string> = ["Order"], now = at) =>
+      Store.use((store) => store.occupancy("default", "orders", workflowTypes, now))
+    const orders = { namespace: "default", taskQueue: "orders" }
+    test(
+      "are the smallest that workers of the queue declare that are not offline",
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* occupied(), [])
+        const strict = declaring(801, { queueConcurrencyLimit: 2, workflowTypeConcurrency: { Order: 1, Other: 1 } })
+        yield* write({
+          insertWorkers: [
+            strict,
+            declaring(802, { queueConcurrencyLimit: 10, workflowTypeConcurrency: { Order: 7 } }),
+            declaring(803, { queueConcurrencyLimit: 1, taskQueue: "other" }),
+            declaring(804, { queueConcurrencyLimit: 1, namespace: "other" }),
+            declaring(805, { queueConcurrencyLimit: 1, status: "OFFLINE" })
+          ]
+        })
+        assert.deepStrictEqual(yield* occupied(["Order", "Mail", "Order"]), [
+          { ...orders, limit: 2, active: 0 },
+          { ...orders, workflowType: "Order", limit: 1, active: 0 }
+        ])
+        yield* write({ updateWorkers: [{ ...strict, status: "DRAINING" }] })
+        assert.deepStrictEqual((yield* occupied())[0]?.limit, 2)
+        yield* write({ updateWorkers: [{ ...strict, status: "OFFLINE" }] })
+        assert.deepStrictEqual(
+          (yield* occupied()).map(({ limit }) => limit),
+          [10, 7]
+        )
+        yield* write({ updateWorkers: [declaring(802, { workflowTypeConcurrency: { Order: 9 } })] })
+        assert.deepStrictEqual(yield* occupied(), [{ ...orders, workflowType: "Order", limit: 9, active: 0 }])
+      })
+    )
+    test(
+      "count the runs that execute under a lease, up to one above the limit, and know when the first of those ends",
+      Effect.gen(function* () {
+        yield* write({
+          insertWorkers: [declaring(801, { queueConcurrencyLimit: 3, workflowTypeConcurrency: { Order: 1 } })],
+          insertRuns: [
+            running(1),
+            running(2),
+            running(3),
+            running(4, { workflowType: "Mail", dueAt: at + 1 }),
+            running(5, { dueAt: at }),
+            running(6, { taskQueue: "other" }),
+            running(7, { namespace: "other" }),
+            runOf(8, { status: "SLEEPING", dueAt: at + 1 }),
+            runOf(9, { dueAt: at + 1 }),
+            endedRun(10)
+          ]
+        })
+        const [queue, type] = yield* occupied()
+        assert.deepStrictEqual([queue?.active, type?.active, type?.freeAt], [4, 2, at + 1])
+        assert.deepStrictEqual(yield* occupied(["Order"], at + 2), [
+          { ...orders, limit: 3, active: 1, freeAt: at + 3 },
+          { ...orders, workflowType: "Order", limit: 1, active: 1, freeAt: at + 3 }
+        ])
+        assert.deepStrictEqual((yield* occupied(["Order"], at + 3))[0], { ...orders, limit: 3, active: 0 })
+      })
+    )
+    test(
+      "come with claims, which then have as many runs of each type as are wanted in all",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [
+            due(1, { dueAt: at - 3 }),
+            due(2, { dueAt: at - 2 }),
+            due(3, { dueAt: at - 1, workflowType: "Mail" }),
+            due(4, { workflowType: "Mail" })
+          ]
+        })
+        const wanted = claim({ workflowTypes: ["Order", "Mail"], limit: 1 })
+        const free = yield* see({ claims: [wanted] })
+        assert.deepStrictEqual([free.claims, free.occupancy], [[[id(1)]], []])
+        yield* write({ insertWorkers: [declaring(801, { workflowTypeConcurrency: { Order: 1 } })] })
+        const limited = yield* see({ claims: [wanted, claim({ limit: 2 })] })
+        assert.deepStrictEqual(limited.claims, [
+          [id(1), id(3)],
+          [id(1), id(2)]
+        ])
+        assert.deepStrictEqual(limited.occupancy, [{ ...orders, workflowType: "Order", limit: 1, active: 0 }])
+        assert.deepStrictEqual(runIds(limited), [id(1), id(2), id(3)])
       })
     )
   })
