@@ -33,6 +33,10 @@ export const dispatch = (
 ): Effect.Effect<MessageInitShape<DescMessage>, KagziError.Detail, Needs> =>
   Effect.suspend(() => entry.handler(request, call)).pipe(
     Effect.catchCause((cause) => told(entry, cause)),
-    Effect.withSpan(`${entry.method.parent.typeName}/${entry.method.name}`, { kind: "server", captureStackTrace: false }),
+    Effect.withSpan(
+      `${entry.method.parent.typeName}/${entry.method.name}`,
+      { kind: "server" },
+      { captureStackTrace: false }
+    ),
     (effect) => continued(effect, call.header("traceparent"))
   )
