@@ -110,15 +110,15 @@ layer(Layer.provideMerge(worker, Server.layer).pipe(Layer.provideMerge(quiet)), 
     )
 
     it.effect("are asked for as often as --retries says", () =>
-    Effect.gen(function* () {
-      const { json } = yield* Server
-      const ended = yield* json(["workflow", "execute", "refuse", "--queue", "add", "--id", "f1", "--retries", "2"])
-      assert.strictEqual(ended.code, 1)
-      assert.strictEqual((yield* json(["workflow", "get", "f1"])).value.attempts, 2)
-    })
-  )
+      Effect.gen(function* () {
+        const { json } = yield* Server
+        const ended = yield* json(["workflow", "execute", "refuse", "--queue", "add", "--id", "f1", "--retries", "2"])
+        assert.strictEqual(ended.code, 1)
+        assert.strictEqual((yield* json(["workflow", "get", "f1"])).value.attempts, 2)
+      })
+    )
 
-  it.effect("are exit code 1 of a run that was cancelled", () =>
+    it.effect("are exit code 1 of a run that was cancelled", () =>
       Effect.gen(function* () {
         const { json, kagzi, seed } = yield* Server
         yield* seed("nobody-serves-this", "s1")
