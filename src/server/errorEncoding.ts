@@ -112,15 +112,23 @@ const shortened = (text: string, fits: (text: string) => boolean): string => {
 
 const detailHeaderFor = (detail: ErrorDetail): string => base64Encode(toBinary(ErrorDetailSchema, detail), "std_raw")
 
+/**
+ * Text as gRPC wants it in `grpc-message`: printable ASCII as it is, but for the percent sign. Some clients decode no
+ * more than that.
+ */
+const percentEncoded = (text: string): string => text.replace(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent)
+
 /** The headers of an error, without what would make them too large: metadata first, then the end of the message. */
 const fitted = (header: Headers): Headers => {
   const message = header.get("grpc-message") ?? ""
   const value = header.get(detailHeader) ?? ""
+  const text = decodeURIComponent(message)
+  header.set("grpc-message", percentEncoded(text))
   if (message.length <= maxMessageHeader && value.length <= maxDetailHeader) return header
-  const fits = (text: string) => encodeURIComponent(text).length <= maxMessageHeader
+  const fits = (text: string) => percentEncoded(text).length <= maxMessageHeader
   const told = fromBinary(ErrorDetailSchema, base64Decode(value))
   const detail = create(ErrorDetailSchema, { ...told, message: shortened(told.message, fits) })
-  header.set("grpc-message", encodeURIComponent(shortened(decodeURIComponent(message), fits)))
+  header.set("grpc-message", percentEncoded(shortened(text, fits)))
   header.set(detailHeader, detailHeaderFor(detail))
   if ((header.get(detailHeader) ?? "").length > maxDetailHeader) {
     const small = (text: string) => text.length <= 256

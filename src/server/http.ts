@@ -130,6 +130,11 @@ const write = (response: Response, answer: Answer): Effect.Effect<boolean> =>
       stream.once("close", () => resume(Effect.succeed(stream.rstCode === 0 && stream.writableFinished)))
     }
     response.once("error", () => resume(Effect.succeed(false)))
+    if (!http1 && answer.body.byteLength === 0 && answer.trailer === undefined) {
+      // In one frame that also ends the stream: gRPC clients take headers alone for the status only then.
+      response.stream.respond({ ":status": answer.status, ...Object.fromEntries(answer.header) }, { endStream: true })
+      return
+    }
     const sink = sinkOf(response)
     sink.writeHead(answer.status, Object.fromEntries(answer.header))
     if (answer.body.byteLength > 0) sink.write(answer.body)

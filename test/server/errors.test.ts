@@ -11,7 +11,7 @@ import * as KagziError from "../../src/KagziError.ts"
 import * as enums from "../../src/protocol/enums.ts"
 import * as NodeRpc from "../../src/protocol/node.ts"
 import { entry, type HandlerError, Recorded } from "../../src/server/Handler.ts"
-import { grpcError, rawCall, rawGrpc, start, startWith, transports } from "./support.ts"
+import { grpcError, grpcFailure, rawCall, rawGrpc, start, startWith, transports } from "./support.ts"
 
 const getWorkflow = WorkflowService.method.getWorkflow
 
@@ -155,6 +155,14 @@ describe("an error of a handler", () => {
         assert.strictEqual(status, row.status)
         assert.strictEqual(message, row.message)
         assert.deepStrictEqual(detail, expected(row))
+      })
+    )
+
+    it.live(`says ${row.name} to a stock gRPC client, which gives its own bytes back`, () =>
+      Effect.gen(function* () {
+        const server = yield* startWith([entry(getWorkflow, () => row.error)])
+        const failure = yield* grpcFailure(server, getWorkflow, { namespace: "n", runId: "7" })
+        assert.deepStrictEqual(failure, { code: row.status, message: row.message, detail: expected(row) })
       })
     )
 

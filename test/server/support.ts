@@ -1,9 +1,17 @@
 /** A server on a real socket, and the ways to call it. */
 import * as http2 from "node:http2"
-import { type DescMethodUnary, fromBinary, type MessageInitShape, toBinary, create } from "@bufbuild/protobuf"
+import {
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+  create
+} from "@bufbuild/protobuf"
 import { base64Decode } from "@bufbuild/protobuf/wire"
 import type { Transport } from "@connectrpc/connect"
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node"
+import * as grpc from "@grpc/grpc-js"
 import { Context, Effect, Layer, type Scope } from "effect"
 import { type ErrorDetail, ErrorDetailSchema } from "../../gen/kagzi/v1/common_pb.ts"
 import type { Entry } from "../../src/server/Handler.ts"
@@ -37,6 +45,44 @@ export const transports = (baseUrl: string): ReadonlyArray<readonly [string, Tra
   ["JSON over HTTP/1.1", createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false })],
   ["JSON over HTTP/2", createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false })]
 ]
+
+export interface GrpcFailure {
+  readonly code: number
+  readonly message: string
+  /** The bytes of `grpc-status-details-bin`, which hold one ErrorDetail. */
+  readonly detail: ErrorDetail | undefined
+}
+
+/** A call that fails, by a stock gRPC client that gives the details as the bytes they are. */
+export const grpcFailure = <I extends DescMessage, O extends DescMessage>(
+  baseUrl: string,
+  method: DescMethodUnary<I, O>,
+  input: MessageInitShape<I>,
+  options: { readonly deadline?: number } = {}
+): Effect.Effect<GrpcFailure> =>
+  Effect.callback((resume) => {
+    const client = new grpc.Client(baseUrl.replace("http://", ""), grpc.credentials.createInsecure())
+    client.makeUnaryRequest(
+      `/${method.parent.typeName}/${method.name}`,
+      (message: MessageInitShape<I>) => Buffer.from(toBinary(method.input, create(method.input, message))),
+      (bytes: Buffer) => fromBinary(method.output, bytes),
+      input,
+      options.deadline === undefined ? {} : { deadline: options.deadline },
+      (error) => {
+        client.close()
+        const [bytes] = error?.metadata.get("grpc-status-details-bin") ?? []
+        resume(
+          error === null
+            ? Effect.die(new Error("the call succeeded"))
+            : Effect.succeed({
+                code: error.code,
+                message: error.details,
+                detail: Buffer.isBuffer(bytes) ? fromBinary(ErrorDetailSchema, bytes) : undefined
+              })
+        )
+      }
+    )
+  })
 
 export interface RawAnswer {
   readonly headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader

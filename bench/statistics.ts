@@ -1,0 +1,9 @@
+/** Figures from samples. */
+
+/** The sample at a place between 0 and 1 in their order. */
+export const percentile = (samples: ReadonlyArray<number>, place: number): number => {
+  const ordered = samples.toSorted((a, b) => a - b)
+  return ordered[Math.min(ordered.length - 1, Math.floor(ordered.length * place))] ?? Number.NaN
+}
+
+export const round = (value: number, digits = 1): number => Number(value.toFixed(digits))
