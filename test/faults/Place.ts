@@ -22,6 +22,9 @@ export interface WorkerSettings {
   readonly maxConcurrent?: number
   /** How long a shutdown waits for its runs, in milliseconds. */
   readonly gracePeriod?: number
+  /** The limits that it declares. */
+  readonly queueConcurrencyLimit?: number
+  readonly workflowTypeConcurrency?: Readonly<Record<string, number>>
 }
 
 export interface Place {
@@ -86,9 +89,9 @@ export const make = Effect.fnUntraced(function* (environment: Readonly<Record<st
   const place: Place = {
     folder,
     server,
-    worker: ({ gracePeriod = 30_000, maxConcurrent = 10 } = {}) =>
+    worker: ({ gracePeriod = 30_000, maxConcurrent = 10, ...limits } = {}) =>
       Process.start("test/faults/processes/worker.ts", {
-        args: [String(maxConcurrent), String(gracePeriod)],
+        args: [String(maxConcurrent), String(gracePeriod), JSON.stringify(limits)],
         environment: { KAGZI_SERVER_ADDRESS: server.address }
       }).pipe(Effect.provideService(Scope.Scope, scope)),
     ledger,

@@ -1,5 +1,5 @@
 /**
- * A worker process: `node worker.ts <most runs at a time> <grace period in milliseconds>`. It says `registered <id>`
+ * A worker process: `node worker.ts <most runs at a time> <grace period in milliseconds> <limits as JSON>`. It says `registered <id>`
  * whenever a server gives it an id. SIGTERM drains it; then it exits with 0.
  */
 import { writeSync } from "node:fs"
@@ -8,7 +8,10 @@ import { Cause, Effect, Exit, Layer, Logger, Option, References } from "effect"
 import { KagziClient, Worker } from "../../../src/index.ts"
 import { implementations } from "./workflows.ts"
 
-const [maxConcurrent, gracePeriod] = process.argv.slice(2).map(Number)
+const [maxConcurrent, gracePeriod] = process.argv.slice(2, 4).map(Number)
+const limits: Pick<Worker.Options, "queueConcurrencyLimit" | "workflowTypeConcurrency"> = JSON.parse(
+  process.argv[4] ?? "{}"
+)
 
 const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
 
@@ -17,7 +20,8 @@ const main = Effect.gen(function* () {
     taskQueue: "faults",
     workflows: implementations,
     maxConcurrent: maxConcurrent!,
-    gracePeriod: gracePeriod!
+    gracePeriod: gracePeriod!,
+    ...limits
   })
   const announce = Effect.gen(function* () {
     let known: string | undefined

@@ -33,6 +33,11 @@ export const Nap = Workflow.make("nap", {
   output: Schema.Array(Schema.String)
 })
 
+/** One step that waits for the gate and then takes a moment, in two types of workflow. */
+const inFolder = { taskQueue, input: Schema.Struct({ folder: Schema.String }), output: Schema.String }
+export const Brief = Workflow.make("brief", inFolder)
+export const Rare = Workflow.make("rare", inFolder)
+
 /** Puts down that the code of a step began and ended. */
 const noted = <A, E, R>(folder: string, code: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
@@ -103,4 +108,10 @@ const NapLive = Nap.implement(
   })
 )
 
-export const implementations = [SumLive, GatedLive, NapLive] as const
+const moment = (folder: string, name: string) =>
+  Step.run(name, noted(folder, wait(folder).pipe(Effect.andThen(Effect.sleep("3 millis")), Effect.as(name))))
+
+const BriefLive = Brief.implement(({ folder }) => moment(folder, "brief"))
+const RareLive = Rare.implement(({ folder }) => moment(folder, "rare"))
+
+export const implementations = [SumLive, GatedLive, NapLive, BriefLive, RareLive] as const
