@@ -14,7 +14,7 @@ interface Room {
   readonly mayImport: ReadonlyArray<string>
 }
 
-const kernel = ["src/KagziError.ts", "src/RetryPolicy.ts", "src/Run.ts", "src/TraceContext.ts"]
+const kernel = ["src/KagziError.ts", "src/RetryPolicy.ts", "src/Run.ts", "src/Schedule.ts", "src/TraceContext.ts"]
 const effect = ["effect", "effect/"]
 const wire = ["gen/", "@bufbuild/protobuf", "@bufbuild/protobuf/", "@connectrpc/connect", "@connectrpc/connect/"]
 const nodeTransport = ["@connectrpc/connect-node"]
@@ -23,7 +23,7 @@ const nodeTransport = ["@connectrpc/connect-node"]
 const rooms: ReadonlyArray<Room> = [
   {
     name: "kernel",
-    files: /^src\/(KagziError|RetryPolicy|Run|TraceContext)\.ts$/,
+    files: /^src\/(KagziError|RetryPolicy|Run|Schedule|TraceContext)\.ts$/,
     mayImport: [...effect, ...kernel]
   },
   {
@@ -107,6 +107,8 @@ const rooms: ReadonlyArray<Room> = [
 const homes: Record<string, string> = {
   "effect/sql": "src/store",
   "effect/cli": "src/cli",
+  "effect/http": "src/server",
+  "effect/observability": "src/server",
   "effect/testing": "src/testing"
 }
 

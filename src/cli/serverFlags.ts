@@ -22,6 +22,12 @@ export const dbUrl = Flag.String("db-url").pipe(
   Flag.optional
 )
 
+export const otlpEndpoint = Flag.String("otlp-endpoint").pipe(
+  Flag.withMetavar("url"),
+  Flag.withDescription("Where to export traces, metrics and logs over OTLP: http://HOST:4318 [KAGZI_OTLP_ENDPOINT]"),
+  Flag.optional
+)
+
 export const address = (options: { readonly host: Option.Option<string>; readonly port: Option.Option<number> }) => ({
   KAGZI_SERVER_HOST: Option.getOrUndefined(options.host),
   KAGZI_SERVER_PORT: Option.getOrUndefined(Option.map(options.port, String))

@@ -4,7 +4,7 @@
  */
 import { Cause, Deferred, Effect, Exit, Latch, Option, Random, Result, type Scope } from "effect"
 import * as KagziError from "../KagziError.ts"
-import type { Shape, StoreError } from "../store/Store.ts"
+import type { Rows, Shape, StoreError } from "../store/Store.ts"
 import type { ClaimRun, Claimed, Command, Reply } from "./Command.ts"
 import { type Decided, decide, type Submitted } from "./lifecycle/decide.ts"
 import type { Decision } from "./lifecycle/failures.ts"
@@ -58,13 +58,14 @@ class Submission implements Submitted {
 const stopped = KagziError.make("Unavailable", "The server is stopping")
 
 /**
- * Starts the group commit. `onCommit` is told what each transaction did and at what time, before anyone is answered.
- * When the scope closes, what was submitted is still committed.
+ * Starts the group commit. `onCommit` is told what each transaction did and at what time, with the runs as they were
+ * before and how many commands it carried out, before anyone is answered. When the scope closes, what was submitted is
+ * still committed.
  */
 export const make = Effect.fnUntraced(function* (
   store: Shape,
   settings: Settings,
-  onCommit: (decided: Pick<Decided, "changes" | "relaxed">, now: number) => void
+  onCommit: (decided: Pick<Decided, "changes" | "relaxed">, now: number, before: Rows["runs"], size: number) => void
 ): Effect.fn.Return<Committer, never, Scope.Scope> {
   const submitted: Array<Submission> = []
   const bell = Latch.makeUnsafe()
@@ -102,11 +103,13 @@ export const make = Effect.fnUntraced(function* (
       batch.map(({ command }) => command),
       at
     )
+    let before: Rows["runs"] = []
     const decided = yield* store.transact(wants, (rows) => {
+      before = rows.runs
       const value: Decided = decide(wants, rows, batch, at)
       return { changes: value.changes, value }
     })
-    onCommit(decided, at.now)
+    onCommit(decided, at.now, before, batch.length)
     return decided.replies
   })
 

@@ -17,6 +17,7 @@ import { expireWorkers } from "./expiry.ts"
 import * as Namespaces from "./lifecycle/namespaces.ts"
 import { wantsOf } from "./lifecycle/wants.ts"
 import { WorkingSet } from "./lifecycle/WorkingSet.ts"
+import * as Metrics from "./Metrics.ts"
 import { mapStoreError } from "./storeErrors.ts"
 import { Waiters } from "./Waiters.ts"
 
@@ -134,7 +135,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
       endings.ringAll()
     })
   )
-  const committer = yield* Committer.make(store, options, ({ changes, relaxed }, now) => {
+  const metrics = yield* Metrics.make
+  const committer = yield* Committer.make(store, options, ({ changes, relaxed }, now, before, size) => {
+    metrics.committed({ changes, before, size, now })
     for (const run of changes.updateRuns) if (run.status !== "RUNNING") waiters.slotFreed(run)
     for (const runs of [changes.insertRuns, changes.updateRuns]) {
       for (const run of runs) {

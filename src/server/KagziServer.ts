@@ -12,6 +12,7 @@ import { environment } from "./environment.ts"
 import * as Handlers from "./handlers/index.ts"
 import { makeRequestHandler } from "./http.ts"
 import { listen } from "./listener.ts"
+import * as Otlp from "./otlp.ts"
 import { longestPollMillis, MaxPayloadBytes } from "./Settings.ts"
 import { StartError } from "./StartError.ts"
 import * as Stores from "./stores.ts"
@@ -42,6 +43,11 @@ export interface Options extends EngineOptions {
   readonly port?: number
   /** How long open calls may go on when the server stops. By default 5 seconds. */
   readonly grace?: Duration.Input
+  /**
+   * Where traces, metrics and logs are exported to over OTLP (HTTP, JSON): `http://HOST:4318`. Nowhere unless given;
+   * spans and log lines then go where the tracer and the loggers around the server take them.
+   */
+  readonly otlpEndpoint?: string
 }
 
 /** A server that listens. */
@@ -106,7 +112,15 @@ const urlHost = (host: string) => (host.includes(":") ? `[${host}]` : host)
  * Then it takes no new calls, answers those that wait with `Unavailable`, and lets the others end within `grace`. Fails
  * with a `StartError` that says what is in the way.
  */
-export const layer = (options: Options = {}): Layer.Layer<KagziServer, StartError> =>
+export const layer = (options: Options = {}): Layer.Layer<KagziServer, StartError> => {
+  const listening = layerListening(options)
+  const engine = layerEngine(options)
+  return options.otlpEndpoint === undefined
+    ? Layer.provide(listening, engine)
+    : listening.pipe(Layer.provide(engine), Layer.provide(Otlp.layer(options.otlpEndpoint)))
+}
+
+const layerListening = (options: Options): Layer.Layer<KagziServer, StartError, Engine.Engine> =>
   Layer.effect(
     KagziServer,
     Effect.gen(function* () {
@@ -121,11 +135,12 @@ export const layer = (options: Options = {}): Layer.Layer<KagziServer, StartErro
       const listening = yield* listen({ host, port, grace, onRequest, onDrain })
       return { address: `http://${urlHost(host)}:${listening.port}`, port: listening.port }
     })
-  ).pipe(Layer.provide(layerEngine(options)))
+  )
 
 /**
  * A server with options from the environment: `KAGZI_DB_URL` (`sqlite:./kagzi.db`), `KAGZI_SERVER_HOST` (127.0.0.1),
  * `KAGZI_SERVER_PORT` (50051), `KAGZI_WORKER_POLL_TIMEOUT_SECS` (60), `KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS` (10),
- * `KAGZI_WORKER_LEASE_SECS` (60), `KAGZI_WORKER_STALE_SECS` (30) and `KAGZI_MAX_PAYLOAD_BYTES` (2097152).
+ * `KAGZI_WORKER_LEASE_SECS` (60), `KAGZI_WORKER_STALE_SECS` (30), `KAGZI_MAX_PAYLOAD_BYTES` (2097152) and
+ * `KAGZI_OTLP_ENDPOINT` (none).
  */
 export const layerConfig: Layer.Layer<KagziServer, StartError> = Layer.unwrap(Effect.map(environment, layer))

@@ -21,6 +21,7 @@ const variables = Config.all({
   heartbeatInterval: seconds("KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS"),
   lease: seconds("KAGZI_WORKER_LEASE_SECS"),
   staleAfter: seconds("KAGZI_WORKER_STALE_SECS"),
+  otlpEndpoint: Config.option(Config.URL("KAGZI_OTLP_ENDPOINT")),
   maxPayloadBytes: Config.option(whole("KAGZI_MAX_PAYLOAD_BYTES", 1, maxMessageBytes))
 })
 
@@ -43,6 +44,7 @@ export const environment: Effect.Effect<Options, StartError> = Effect.gen(functi
     ...present("heartbeatInterval", found.heartbeatInterval, Duration.seconds),
     ...present("lease", found.lease, Duration.seconds),
     ...present("staleAfter", found.staleAfter, Duration.seconds),
+    ...present("otlpEndpoint", found.otlpEndpoint, String),
     ...present("maxPayloadBytes", found.maxPayloadBytes, same)
   }
 })

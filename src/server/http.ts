@@ -29,6 +29,7 @@ import { dispatch } from "./dispatch.ts"
 import { type Answer, complete, maxMessageBytes, wireProtocol } from "./errorEncoding.ts"
 import type { Entry, Needs } from "./Handler.ts"
 import type { Request, Response } from "./listener.ts"
+import { contentType, metricsPath, scrape } from "./metrics.ts"
 import { readBody } from "./readBody.ts"
 
 interface Delivery {
@@ -109,8 +110,8 @@ const rpcContent = /^application\/(grpc|grpc-web|json|proto|connect\+json|connec
 /** Both kinds of response have the methods of the one, with overloads that TypeScript can't unite. */
 const sinkOf = (response: Response) => response as ServerResponse
 
-const plain = (response: Response, status: number, text: string): void => {
-  sinkOf(response).writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(text)
+const plain = (response: Response, status: number, text: string, type = "text/plain; charset=utf-8"): void => {
+  sinkOf(response).writeHead(status, { "content-type": type }).end(text)
 }
 
 /** Writes the answer. True when it went out, as far as can be known here. */
@@ -184,6 +185,10 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
     for (const stream of streams) stream.on("error", () => {})
     if (answeredByCors(request, response)) return
     const path = (request.url ?? "").split("?", 1)[0] ?? ""
+    if (path === metricsPath && request.method === "GET") {
+      run(Effect.map(scrape, (text) => plain(response, 200, text, contentType)))
+      return
+    }
     const handler = handlers.get(path) ?? (rpcContent.test(request.headers["content-type"] ?? "") ? unknown : undefined)
     if (handler === undefined) return plain(response, 404, "Not found\n")
     const delivery = newDelivery()

@@ -44,7 +44,11 @@ export const layer = <W extends Workflow.Implementation.Any>(
   options: Options<W>
 ): Layer.Layer<KagziClient, KagziError, Workflow.Implementation.Services<W>> => {
   const [first] = options.workflows
-  return Worker.layer({ ...options, taskQueue: first.definition.taskQueue, gracePeriod: options.gracePeriod ?? 0 }).pipe(
+  return Worker.layer({
+    ...options,
+    taskQueue: first.definition.taskQueue,
+    gracePeriod: options.gracePeriod ?? 0
+  }).pipe(
     Layer.provideMerge(KagziClient.layerProtocol),
     Layer.provide(Unary.layer),
     Layer.provide(InProcess.layer),

@@ -6,6 +6,7 @@ import { int64, payload, timestamp } from "../../protocol/codec.ts"
 import { stepRecord, workflow } from "../../protocol/codecRun.ts"
 import { nonEmpty, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
+import { linkedTo } from "../trace.ts"
 import * as Pages from "../pages.ts"
 import { shuttingDown } from "./draining.ts"
 
@@ -44,6 +45,7 @@ export const pollTask = entry(
       )
     )
     const task = yield* Effect.raceFirst(claim, shuttingDown(call))
+    if (task !== undefined) yield* linkedTo(task.run)
     return task === undefined ? {} : response(task)
   })
 )

@@ -7,6 +7,7 @@ import { readStatus, workflow } from "../../protocol/codecRun.ts"
 import * as enums from "../../protocol/enums.ts"
 import { invalid, nonEmpty, ofRun, payload } from "../checks.ts"
 import { entry } from "../Handler.ts"
+import { linkedTo } from "../trace.ts"
 import * as Pages from "../pages.ts"
 
 const methods = WorkflowService.method
@@ -21,7 +22,8 @@ const start = entry(
     const workflowType = yield* nonEmpty(request.workflowType, "workflow_type")
     const ifExists = enums.ifExists.fromProto(request.ifExists)
     if (ifExists === undefined) return yield* invalid(`if_exists is unknown: ${request.ifExists}`)
-    return yield* engine.execute({
+    const input = yield* payload(request.input, "input")
+    const started = yield* engine.execute({
       _tag: "StartRun",
       runId: yield* engine.newId,
       namespaceId: yield* engine.newId,
@@ -30,12 +32,14 @@ const start = entry(
       taskQueue,
       workflowType,
       version: request.version,
-      input: yield* payload(request.input, "input"),
+      input,
       ifExists,
       ...(request.retryPolicy === undefined
         ? {}
         : { retryPolicy: yield* requested(readRetryPolicy(request.retryPolicy)) })
     })
+    yield* linkedTo({ runId: started.runId, input })
+    return started
   })
 )
 

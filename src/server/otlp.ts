@@ -1,0 +1,16 @@
+/** Traces, metrics and logs to an OpenTelemetry collector, with Effect's own exporter. */
+import { Duration, Layer } from "effect"
+import { FetchHttpClient } from "effect/http"
+import { Otlp } from "effect/observability"
+import { version } from "./version.ts"
+
+const interval = Duration.seconds(10)
+
+/** Exports what the layers that it is given to do, to `/v1/traces`, `/v1/metrics` and `/v1/logs` below the endpoint. */
+export const layer = (endpoint: string): Layer.Layer<never> =>
+  Otlp.layerJson({
+    baseUrl: endpoint,
+    resource: { serviceName: "kagzi-server", serviceVersion: version },
+    loggerMergeWithExisting: true,
+    metricsExportInterval: interval
+  }).pipe(Layer.provide(FetchHttpClient.layer))
