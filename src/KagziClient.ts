@@ -1,7 +1,8 @@
 /** The service through which a program talks to a Kagzi server. */
 import { Config, Context, Effect, Layer, type Redacted, Stream } from "effect"
+import * as Admin from "./Admin.ts"
 import type { KagziError } from "./KagziError.ts"
-import { Protocol, type Shape as ProtocolShape, type ServerInfo } from "./protocol/Protocol.ts"
+import { Protocol, type Shape as ProtocolShape } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
 import * as Handle from "./WorkflowHandle.ts"
 import * as Codec from "./worker/Codec.ts"
@@ -51,17 +52,13 @@ export interface Workflows {
   readonly retry: (runId: string, options?: InNamespace) => Effect.Effect<string, KagziError>
 }
 
-export interface Admin {
-  readonly serverInfo: Effect.Effect<ServerInfo, KagziError>
-  readonly health: Effect.Effect<{ readonly serving: boolean; readonly message: string }, KagziError>
-}
-
 export interface Shape {
   /** The namespace of everything that names no other. */
   readonly namespace: string
   readonly protocol: ProtocolShape
   readonly workflows: Workflows
-  readonly admin: Admin
+  readonly namespaces: Admin.Namespaces
+  readonly admin: Admin.Admin
 }
 
 const defaultAddress = "http://127.0.0.1:50051"
@@ -102,7 +99,8 @@ export const make = (protocol: ProtocolShape, namespace: string = defaultNamespa
       terminate: (runId, reason, options) => handle(runId, options).terminate(reason),
       retry: (runId, options = {}) => protocol.retryRun(options.namespace ?? namespace, runId)
     },
-    admin: { serverInfo: protocol.serverInfo, health: protocol.health }
+    namespaces: Admin.makeNamespaces(protocol),
+    admin: Admin.make(protocol, namespace)
   }
 }
 

@@ -1,6 +1,7 @@
 /** Durable workflows for Effect: what programs import. */
 import * as Errors from "./KagziError.ts"
 
+export type * as Admin from "./Admin.ts"
 export { KagziClient } from "./KagziClient.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"
 export * as Run from "./Run.ts"

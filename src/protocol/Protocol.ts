@@ -53,6 +53,120 @@ export interface ServerInfo {
   readonly minSdkVersion: string
 }
 
+/** A namespace. Times are milliseconds since the epoch, here and below. */
+export interface Namespace {
+  /** A UUID. */
+  readonly id: string
+  /** The name that requests give. */
+  readonly namespace: string
+  readonly displayName: string
+  readonly description: string
+  /** A disabled namespace starts nothing, hands out no task and fires no schedule. */
+  readonly enabled: boolean
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** What of a namespace is for people. */
+export interface NamespaceFields {
+  readonly displayName?: string
+  readonly description?: string
+}
+
+/** Whether a worker takes tasks, is finishing what it has, or is gone. */
+export type WorkerStatus = "ONLINE" | "DRAINING" | "OFFLINE"
+
+/** A registered worker as operators see it. */
+export interface Worker {
+  readonly workerId: string
+  readonly taskQueue: string
+  readonly status: WorkerStatus
+  readonly version: string
+  readonly workflowTypes: ReadonlyArray<string>
+  readonly hostname: string
+  readonly pid: number
+  readonly labels: Readonly<Record<string, string>>
+  readonly queueConcurrencyLimit?: number
+  readonly workflowTypeConcurrency: Readonly<Record<string, number>>
+  /** Runs that it executes now. */
+  readonly activeRuns: number
+  readonly registeredAt: number
+  readonly lastHeartbeatAt: number
+}
+
+/** Which workers to list. What is left out does not matter. */
+export interface WorkerFilter {
+  readonly namespace: string
+  readonly taskQueue?: string
+  readonly status?: WorkerStatus
+}
+
+/** How many runs, workers and schedules there are. */
+export interface Stats {
+  readonly runs: number
+  /** By status and by workflow type; without those that no run has. */
+  readonly byStatus: Readonly<Partial<Record<Status, number>>>
+  readonly byType: Readonly<Record<string, number>>
+  readonly workers: number
+  readonly onlineWorkers: number
+  readonly schedules: number
+  readonly enabledSchedules: number
+}
+
+/** The runs that have not ended. */
+export interface QueueDepth {
+  /** Waiting for a worker, or for the time of their next execution. */
+  readonly pending: number
+  readonly running: number
+  readonly sleeping: number
+  /** The pending runs of each task queue that has unfinished runs. */
+  readonly byQueue: Readonly<Record<string, number>>
+}
+
+/** A workflow type that there are runs of. */
+export interface WorkflowType {
+  readonly workflowType: string
+  readonly runs: number
+  /** Those that have not ended. */
+  readonly activeRuns: number
+  readonly taskQueues: ReadonlyArray<string>
+}
+
+/** What operators ask of a server. */
+export interface AdminShape {
+  /** Fails with `Conflict` when there is a namespace of that name. */
+  readonly createNamespace: (
+    request: NamespaceFields & { readonly namespace: string }
+  ) => Effect.Effect<Namespace, KagziError.KagziError>
+  readonly getNamespace: (namespace: string) => Effect.Effect<Namespace, KagziError.KagziError>
+  /** By name. */
+  readonly listNamespaces: (page: PageRequest) => Effect.Effect<Page<Namespace>, KagziError.KagziError>
+  /** What is left out stays. */
+  readonly updateNamespace: (
+    namespace: string,
+    fields: NamespaceFields
+  ) => Effect.Effect<Namespace, KagziError.KagziError>
+  readonly enableNamespace: (namespace: string) => Effect.Effect<Namespace, KagziError.KagziError>
+  readonly disableNamespace: (namespace: string) => Effect.Effect<Namespace, KagziError.KagziError>
+  /** The last registered first, those that are gone too. */
+  readonly listWorkers: (filter: WorkerFilter, page: PageRequest) => Effect.Effect<Page<Worker>, KagziError.KagziError>
+  readonly getWorker: (workerId: string) => Effect.Effect<Worker, KagziError.KagziError>
+  /** Asks a worker to finish what it holds and to take nothing new. */
+  readonly drainWorker: (workerId: string) => Effect.Effect<void, KagziError.KagziError>
+  /** Of one namespace, or of all. */
+  readonly stats: (namespace?: string) => Effect.Effect<Stats, KagziError.KagziError>
+  /** Of one task queue, or of all in the namespace. */
+  readonly queueDepth: (filter: {
+    readonly namespace: string
+    readonly taskQueue?: string
+  }) => Effect.Effect<QueueDepth, KagziError.KagziError>
+  /** By name. */
+  readonly listWorkflowTypes: (
+    namespace: string,
+    page: PageRequest
+  ) => Effect.Effect<Page<WorkflowType>, KagziError.KagziError>
+}
+
 /** A worker's presence on one task queue. */
 export interface WorkerOptions {
   readonly namespace: string
@@ -146,7 +260,7 @@ export interface WorkerLink {
   readonly drain: Effect.Effect<void, KagziError.KagziError>
 }
 
-export interface Shape {
+export interface Shape extends AdminShape {
   readonly start: (
     request: StartRequest
   ) => Effect.Effect<{ readonly runId: string; readonly alreadyExists: boolean }, KagziError.KagziError>

@@ -14,10 +14,7 @@ import {
 import { IfExists as ProtoIfExists, WorkflowStatus as ProtoWorkflowStatus } from "../../gen/kagzi/v1/workflow_pb.ts"
 import type * as KagziError from "../KagziError.ts"
 import type * as Run from "../Run.ts"
-import type { IfExists } from "./Protocol.ts"
-
-/** Whether a worker takes tasks, is finishing what it has, or is gone. */
-export type WorkerStatus = "ONLINE" | "DRAINING" | "OFFLINE"
+import type { IfExists, WorkerStatus } from "./Protocol.ts"
 
 /** Whether a server answers requests. */
 export type ServingStatus = "SERVING" | "NOT_SERVING"

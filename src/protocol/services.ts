@@ -2,6 +2,7 @@
 import { Effect, Option, Ref } from "effect"
 import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
 import { ExecutionService } from "../../gen/kagzi/v1/execution_pb.ts"
+import { NamespaceService } from "../../gen/kagzi/v1/namespace_pb.ts"
 import { WorkerService } from "../../gen/kagzi/v1/worker_pb.ts"
 import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import type { KagziError } from "../KagziError.ts"
@@ -17,6 +18,7 @@ export interface Services {
   readonly workers: Rpc.Client<typeof WorkerService>
   readonly admin: Rpc.Client<typeof AdminService>
   readonly execution: Rpc.Client<typeof ExecutionService>
+  readonly namespaces: Rpc.Client<typeof NamespaceService>
   readonly serverInfo: Effect.Effect<ServerInfo, KagziError>
   /**
    * Whether the server has our additions to the contract. Asked once, and again after a lost connection, behind which
@@ -53,6 +55,7 @@ export const make = (rpc: Rpc.Shape, options: { readonly plain: boolean }): Effe
       workers: Rpc.client(WorkerService, forgetful),
       admin,
       execution: Rpc.client(ExecutionService, forgetful),
+      namespaces: Rpc.client(NamespaceService, forgetful),
       serverInfo,
       hasExecution: options.plain
         ? Effect.succeed(false)

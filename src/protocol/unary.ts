@@ -7,10 +7,12 @@ import { isTerminal, type Run, type Status } from "../Run.ts"
 import * as codec from "./codec.ts"
 import * as runs from "./codecRun.ts"
 import * as enums from "./enums.ts"
-import { type Page, type PageRequest, Protocol, type Shape } from "./Protocol.ts"
+import { pageRequest, readPage } from "./pages.ts"
+import { Protocol, type Shape } from "./Protocol.ts"
 import { patiently } from "./retry.ts"
 import { Rpc } from "./Rpc.ts"
 import * as Services from "./services.ts"
+import * as Admin from "./unaryAdmin.ts"
 import * as Link from "./unaryLink.ts"
 
 export interface Options {
@@ -20,24 +22,6 @@ export interface Options {
 
 const readRun = (workflow: Workflow | undefined): Effect.Effect<Run, KagziError> =>
   codec.answered(workflow === undefined ? runs.missing("workflow") : runs.readWorkflow(workflow))
-
-const pageRequest = (page: PageRequest) => ({
-  pageSize: codec.int32(page.size ?? 0),
-  pageToken: page.token ?? "",
-  includeTotalCount: page.includeTotal ?? false
-})
-
-const readPage = <A, M>(
-  messages: ReadonlyArray<M>,
-  read: (message: M) => codec.Read<A>,
-  request: PageRequest,
-  info: { readonly nextPageToken: string; readonly totalCount: bigint } | undefined
-): Effect.Effect<Page<A>, KagziError> =>
-  Effect.map(codec.answered(Result.all(messages.map(read))), (items) => ({
-    items,
-    ...(info === undefined || info.nextPageToken === "" ? {} : { next: info.nextPageToken }),
-    ...(info === undefined || request.includeTotal !== true ? {} : { total: Number(info.totalCount) })
-  }))
 
 /** Servers may leave the status out where the answer goes without saying. */
 const readStatus = (done: boolean, status: number, whenDone: Status): Effect.Effect<Status, KagziError> =>
@@ -164,6 +148,7 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
     }))
 
     return Protocol.of({
+      ...Admin.make(services),
       start,
       getRun,
       getRunByExternalId,

@@ -85,15 +85,27 @@ export const wireBytes = (
   return payloadBytes(item.input) + payloadBytes(item.output) + 4 * (errorChars + names) + 512
 }
 
+/** The place of an item in a list that is ordered by a name or an id alone. */
+export const named = (id: string): Cursor => ({ at: 0, id })
+
 /** Rows are read in portions, because a full page of the largest items would be hundreds of megabytes. */
 const portion = 20
 
-/** Reads one page, which ends at the limit or before it gets too large, but holds at least one item. */
-export const read = Effect.fnUntraced(function* <A extends Parameters<typeof wireBytes>[0], E, R>(
+/** Reads one page of runs or steps, which ends at the limit or before it gets too large, but holds at least one item. */
+export const read = <A extends Parameters<typeof wireBytes>[0], E, R>(
   list: string,
   page: Asked,
   fetch: (page: Asked) => Effect.Effect<Page<A>, E, R>,
   cursorOf: (item: A) => Cursor
+) => readSized(list, page, fetch, cursorOf, wireBytes)
+
+/** The same for any items, of which `bytesOf` says about how much they take on the wire. */
+export const readSized = Effect.fnUntraced(function* <A, E, R>(
+  list: string,
+  page: Asked,
+  fetch: (page: Asked) => Effect.Effect<Page<A>, E, R>,
+  cursorOf: (item: A) => Cursor,
+  bytesOf: (item: A) => number
 ) {
   const items: Array<A> = []
   let bytes = 0
@@ -110,7 +122,7 @@ export const read = Effect.fnUntraced(function* <A extends Parameters<typeof wir
     total ??= next.total
     more = next.hasMore
     for (const item of next.items) {
-      bytes += wireBytes(item)
+      bytes += bytesOf(item)
       if (items.length > 0 && bytes > maxPageBytes) {
         full = true
         more = true

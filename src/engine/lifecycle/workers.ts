@@ -2,8 +2,16 @@
 import { Result } from "effect"
 import { isTerminal } from "../../Run.ts"
 import type { WorkerRecord } from "../../store/Store.ts"
-import type { DeregisterWorker, ExpireWorkers, Heartbeat, Held, RegisterWorker, Reply } from "../Command.ts"
-import { type Decision, invalid, notFound } from "./failures.ts"
+import type {
+  DeregisterWorker,
+  DrainWorker,
+  ExpireWorkers,
+  Heartbeat,
+  Held,
+  RegisterWorker,
+  Reply
+} from "../Command.ts"
+import { type Decision, invalid, notFound, refused } from "./failures.ts"
 import * as Leases from "./leases.ts"
 import * as Namespaces from "./namespaces.ts"
 import { wasStopped } from "./runs.ts"
@@ -127,6 +135,14 @@ export const deregisterWorker = (
   set.putWorker({ ...worker, status: "OFFLINE", lastHeartbeatAt: at.now })
   releaseRuns(set, worker.workerId, at.now)
   return Result.succeed({ drained: true })
+}
+
+/** A worker that drains already is left alone. */
+export const drainWorker = (set: WorkingSet, command: DrainWorker): Decision<Reply["DrainWorker"]> => {
+  const worker = set.worker(command.workerId)
+  if (worker === undefined) return notFound("worker", command.workerId)
+  if (worker.status === "OFFLINE") return refused(`Worker ${worker.workerId} is offline`)
+  return Result.succeed(worker.status === "DRAINING" ? worker : set.putWorker({ ...worker, status: "DRAINING" }))
 }
 
 export const expireWorkers = (

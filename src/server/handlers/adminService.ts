@@ -10,6 +10,8 @@ import { nonEmpty, ofRun, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
 import { version } from "../version.ts"
+import { countEntries } from "./counts.ts"
+import { workerEntries } from "./workers.ts"
 
 const methods = AdminService.method
 
@@ -67,4 +69,4 @@ const listSteps = entry(
   })
 )
 
-export const adminService = [getServerInfo, healthCheck, getStep, listSteps]
+export const adminService = [getServerInfo, healthCheck, getStep, listSteps, ...workerEntries, ...countEntries]

@@ -2,6 +2,7 @@
 import type { Entry } from "../Handler.ts"
 import { adminService } from "./adminService.ts"
 import { executionService } from "./executionService.ts"
+import { namespaceService } from "./namespaceService.ts"
 import { workerService } from "./workerService.ts"
 import { workflowService } from "./workflowService.ts"
 
@@ -10,5 +11,6 @@ export const entries: ReadonlyArray<Entry> = [
   ...workflowService,
   ...workerService,
   ...executionService,
-  ...adminService
+  ...adminService,
+  ...namespaceService
 ]

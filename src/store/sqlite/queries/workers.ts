@@ -1,5 +1,15 @@
 /** Queries and statements of workers and namespaces. */
-import type { NamespaceRecord, WorkerKey, WorkerRecord } from "../../Store.ts"
+import type { SQLInputValue } from "node:sqlite"
+import type {
+  DescribedWorker,
+  NamespaceRecord,
+  Page,
+  Paging,
+  WorkerFilter,
+  WorkerKey,
+  WorkerRecord
+} from "../../Store.ts"
+import { workerStatus } from "../codes.ts"
 import type { Prepare } from "../database.ts"
 import { assignments, placeholders } from "../rows.ts"
 import {
@@ -26,8 +36,15 @@ export const sql = {
   quiet: `SELECT ${columns} FROM workers WHERE last_heartbeat_at <= ? AND status <> 3`,
   quietest: "SELECT min(last_heartbeat_at) FROM workers WHERE status <> 3",
   insert: `INSERT INTO workers (${columns}) VALUES (${placeholders(workerColumns)})`,
+  active: "SELECT count(*) FROM runs WHERE worker_id = ? AND status = 2",
+  countAll: "SELECT count(*), count(*) FILTER (WHERE status = 1) FROM workers",
+  count:
+    "SELECT count(*), count(*) FILTER (WHERE status = 1) FROM workers INDEXED BY workers_by_status WHERE namespace = ?",
   update: `UPDATE workers SET ${assignments(workerMutable)} WHERE worker_id = ?`,
   namespace: `SELECT ${namespaceColumns.join(", ")} FROM namespaces WHERE namespace = ?`,
+  // no name is empty
+  namespaces: `SELECT ${namespaceColumns.join(", ")} FROM namespaces WHERE namespace > ? ORDER BY namespace LIMIT ?`,
+  countNamespaces: "SELECT count(*) FROM namespaces",
   insertNamespace: `INSERT INTO namespaces (${namespaceColumns.join(", ")}) VALUES (${placeholders(namespaceColumns)})`,
   updateNamespace: `UPDATE namespaces SET ${assignments(namespaceMutable)} WHERE namespace = ?`
 }
@@ -39,6 +56,9 @@ export interface Workers {
   /** Workers not OFFLINE and last heard of at that time or before. */
   readonly quiet: (since: number) => ReadonlyArray<WorkerRecord>
   readonly quietest: () => number | undefined
+  readonly described: (workerId: string) => DescribedWorker | undefined
+  readonly page: (filter: WorkerFilter, paging: Paging) => Page<DescribedWorker>
+  readonly count: (namespace: string | undefined) => { readonly total: number; readonly online: number }
   readonly insert: (worker: WorkerRecord) => void
   /** Answers whether the worker exists. */
   readonly update: (worker: WorkerRecord) => boolean
@@ -51,9 +71,33 @@ export const make = (prepare: Prepare): Workers => {
   const quietest = prepare<readonly [at: number | null]>(sql.quietest)
   const insert = prepare(sql.insert)
   const update = prepare(sql.update)
+  const active = prepare<readonly [runs: number]>(sql.active)
+  const countAll = prepare<WorkerCountRow>(sql.countAll)
+  const count = prepare<WorkerCountRow>(sql.count)
 
   const record = (row: WorkerRow | undefined) => (row === undefined ? undefined : toWorkerRecord(row))
+  const describe = (worker: WorkerRecord): DescribedWorker => ({
+    ...worker,
+    activeRuns: active.get(worker.workerId)![0]
+  })
   return {
+    described: (workerId) => {
+      const worker = record(byId.get(workerId))
+      return worker === undefined ? undefined : describe(worker)
+    },
+    page: (filter, paging) => {
+      const { params, sql } = workerPage(filter, paging)
+      const rows = prepare<WorkerRow>(sql).all(...params)
+      return {
+        items: rows.slice(0, paging.limit).map((row) => describe(toWorkerRecord(row))),
+        hasMore: rows.length > paging.limit,
+        ...(paging.count ? { total: countOf(prepare, workerCount(filter)) } : {})
+      }
+    },
+    count: (namespace) => {
+      const [total, online] = (namespace === undefined ? countAll.get() : count.get(namespace))!
+      return { total, online }
+    },
     byId: (workerId) => record(byId.get(workerId)),
     byKey: (key) => record(byKey.get(key.namespace, key.taskQueue, key.hostname, key.pid, key.instanceId)),
     quiet: (since) => quiet.all(since).map(toWorkerRecord),
@@ -65,7 +109,43 @@ export const make = (prepare: Prepare): Workers => {
   }
 }
 
+type WorkerCountRow = readonly [total: number, online: number]
+
+interface Query {
+  readonly sql: string
+  readonly params: ReadonlyArray<SQLInputValue>
+}
+
+const countOf = (prepare: Prepare, { params, sql }: Query): number =>
+  prepare<readonly [total: number]>(sql).get(...params)![0]
+
+const workerConditions = ({ namespace, status, taskQueue }: WorkerFilter): Query => ({
+  // without statistics SQLite may prefer the wrong one
+  sql: `FROM workers INDEXED BY ${status !== undefined ? "workers_by_status" : taskQueue !== undefined ? "workers_by_queue" : "workers_by_id"}
+    WHERE namespace = ?${status === undefined ? "" : " AND status = ?"}${taskQueue === undefined ? "" : " AND task_queue = ?"}`,
+  params: [
+    namespace,
+    ...(status === undefined ? [] : [workerStatus[status]]),
+    ...(taskQueue === undefined ? [] : [taskQueue])
+  ]
+})
+
+/** The text and parameters of one page of workers, with one row more than wanted. */
+export const workerPage = (filter: WorkerFilter, { after, limit }: Paging): Query => {
+  const { params, sql } = workerConditions(filter)
+  return {
+    sql: `SELECT ${columns} ${sql}${after === undefined ? "" : " AND worker_id < ?"} ORDER BY worker_id DESC LIMIT ?`,
+    params: [...params, ...(after === undefined ? [] : [after.id]), limit + 1]
+  }
+}
+
+const workerCount = (filter: WorkerFilter): Query => {
+  const { params, sql } = workerConditions(filter)
+  return { sql: `SELECT count(*) ${sql}`, params }
+}
+
 export interface Namespaces {
+  readonly page: (paging: Paging) => Page<NamespaceRecord>
   readonly byName: (namespace: string) => NamespaceRecord | undefined
   readonly insert: (namespace: NamespaceRecord) => void
   /** Answers whether the namespace exists. */
@@ -74,9 +154,19 @@ export interface Namespaces {
 
 export const makeNamespaces = (prepare: Prepare): Namespaces => {
   const byName = prepare<NamespaceRow>(sql.namespace)
+  const all = prepare<NamespaceRow>(sql.namespaces)
+  const count = prepare<readonly [total: number]>(sql.countNamespaces)
   const insert = prepare(sql.insertNamespace)
   const update = prepare(sql.updateNamespace)
   return {
+    page: (paging) => {
+      const rows = all.all(paging.after?.id ?? "", paging.limit + 1)
+      return {
+        items: rows.slice(0, paging.limit).map(toNamespaceRecord),
+        hasMore: rows.length > paging.limit,
+        ...(paging.count ? { total: count.get()![0] } : {})
+      }
+    },
     byName: (namespace) => {
       const row = byName.get(namespace)
       return row === undefined ? undefined : toNamespaceRecord(row)

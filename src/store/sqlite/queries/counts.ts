@@ -1,0 +1,60 @@
+/**
+ * How many runs there are of each kind. Kept with every transaction, so that asking costs nothing, however many runs
+ * there are: the only writer knows each row before and after.
+ */
+import type { RunCount, RunRecord } from "../../Store.ts"
+import { runStatus, runStatuses } from "../codes.ts"
+import type { Prepare } from "../database.ts"
+
+export const sql = {
+  add: `INSERT INTO run_counts (namespace, task_queue, workflow_type, status, runs) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (namespace, task_queue, workflow_type, status) DO UPDATE SET runs = runs + excluded.runs`,
+  ofNamespace: `SELECT namespace, task_queue, workflow_type, status, runs FROM run_counts
+    WHERE namespace = ? AND runs > 0 ORDER BY task_queue, workflow_type, status`,
+  // a row for each combination there ever was: reading all of them is what is asked for
+  all: `SELECT namespace, task_queue, workflow_type, status, runs FROM run_counts
+    WHERE runs > 0 ORDER BY namespace, task_queue, workflow_type, status`
+}
+
+type CountRow = readonly [namespace: string, taskQueue: string, workflowType: string, status: number, runs: number]
+
+export interface Counts {
+  /** The counts of one namespace, or of all. */
+  readonly read: (namespace: string | undefined) => ReadonlyArray<RunCount>
+  /** Notes runs that were written, each with the row as it was, if there was one. */
+  readonly moved: (runs: Iterable<readonly [before: RunRecord | undefined, after: RunRecord]>) => void
+}
+
+export const make = (prepare: Prepare): Counts => {
+  const add = prepare(sql.add)
+  const ofNamespace = prepare<CountRow>(sql.ofNamespace)
+  const all = prepare<CountRow>(sql.all)
+
+  return {
+    read: (namespace) =>
+      (namespace === undefined ? all.all() : ofNamespace.all(namespace)).map((row) => ({
+        namespace: row[0],
+        taskQueue: row[1],
+        workflowType: row[2],
+        status: runStatuses[row[3]]!,
+        count: row[4]
+      })),
+    moved: (runs) => {
+      const changes = new Map<string, { readonly run: RunRecord; difference: number }>()
+      const note = (run: RunRecord, difference: number) => {
+        const key = `${run.status}\u0000${run.namespace}\u0000${run.taskQueue}\u0000${run.workflowType}`
+        const change = changes.get(key)
+        if (change === undefined) changes.set(key, { run, difference })
+        else change.difference += difference
+      }
+      for (const [before, after] of runs) {
+        if (before?.status === after.status) continue
+        if (before !== undefined) note(before, -1)
+        note(after, 1)
+      }
+      for (const { difference, run } of changes.values()) {
+        if (difference !== 0) add.run(run.namespace, run.taskQueue, run.workflowType, runStatus[run.status], difference)
+      }
+    }
+  }
+}
