@@ -43,8 +43,6 @@ export interface Execution {
   readonly activate: (task: Task) => Effect.Effect<Outcome>
   /** The lease is gone: interrupts the steps, lets the body go, writes nothing more. */
   readonly abandon: Effect.Effect<void>
-  /** The parked body is let go, to be replayed if the run comes back. */
-  readonly drop: () => void
   /** The run was cancelled: interrupts the steps and the body. */
   readonly cancel: Effect.Effect<void>
 }
@@ -68,7 +66,7 @@ export const make = (options: Options): Execution => {
   const { context, link } = options
   const run = options.task.run
   const trace = Tracing.ofRun(run)
-  const spans = Tracing.bodySpans(context)
+  const tracer = Tracing.ofBody(context, () => activation ?? trace.root)
   const realClock = Context.get(context, Clock.Clock)
 
   const operations = new Set<Operation>()
@@ -264,8 +262,8 @@ export const make = (options: Options): Execution => {
       idempotencyKey: `${run.runId}/${operation.name}`
     }
     const { caller } = operation
-    const parent = Tracing.parentOf(caller, firstActivation, activation ?? trace.root)
-    const span = yield* Tracing.step(trace, parent, info)
+    const present = activation ?? trace.root
+    const span = yield* Tracing.step(trace, { caller, first: firstActivation, present }, info)
     const inStep = Context.add(Tracing.inStep(caller, span, info), CurrentStep, info)
     const code = Effect.provideContext(Tracing.executing, inStep).pipe(
       Effect.andThen(operation.attempt(inStep)),
@@ -357,7 +355,7 @@ export const make = (options: Options): Execution => {
       body: options.body,
       run,
       history: options.task.history,
-      context: Tracing.inBody(Context.add(context, Scheduler.Scheduler, scheduler), trace, firstActivation, spans),
+      context: Tracing.inBody(Context.add(context, Scheduler.Scheduler, scheduler), trace, firstActivation, tracer),
       outside: context,
       defaultStepRetry: options.defaultStepRetry,
       request
@@ -391,7 +389,6 @@ export const make = (options: Options): Execution => {
 
   const close = () => {
     state = "closed"
-    spans?.endOpen()
     for (const operation of operations) operation.driver?.interruptUnsafe()
     operations.clear()
   }
@@ -416,7 +413,6 @@ export const make = (options: Options): Execution => {
     link,
     held: () => held,
     abandon: lose(undefined),
-    drop: () => spans?.endOpen(),
     cancel: Effect.suspend(() => {
       if (state !== "closed") {
         close()

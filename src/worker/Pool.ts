@@ -79,7 +79,6 @@ export const make = (options: Options): Pool => {
     const kept = parked.get(task.runId)
     parked.delete(task.runId)
     const goesOn = kept !== undefined && kept.link === link && kept.held().lease + 1 === task.lease
-    if (!goesOn) kept?.drop()
     const execution = goesOn
       ? kept
       : Execution.make({
@@ -101,10 +100,8 @@ export const make = (options: Options): Pool => {
   const keep = (runId: string, execution: Execution.Execution) => {
     parked.set(runId, execution)
     if (parked.size <= options.cacheSize) return
-    const oldest = parked.entries().next()
-    if (oldest.done === true) return
-    parked.delete(oldest.value[0])
-    oldest.value[1].drop()
+    const oldest = parked.keys().next()
+    if (oldest.done !== true) parked.delete(oldest.value)
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -231,7 +228,6 @@ export const make = (options: Options): Pool => {
           ),
         { concurrency: "unbounded", discard: true }
       )
-      for (const execution of parked.values()) execution.drop()
     })
 
   const run = Effect.gen(function* () {

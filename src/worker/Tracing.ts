@@ -76,9 +76,22 @@ export const activation = Effect.fnUntraced(function* (
   return span
 })
 
-/** The span of one attempt of a step, to be ended with `endStep`. */
-export const step = ({ attributes }: RunTrace, parent: Tracer.AnySpan, { attempt, name }: StepInfo) =>
-  Effect.makeSpan(`Step ${name}`, { parent, attributes: { ...attributes, step: name, attempt } })
+/**
+ * The span of one attempt of a step, to be ended with `endStep`. It links to the one that the body has opened around the
+ * step: `caller` is what the body runs in there, and `first` what it began in.
+ */
+export const step = (
+  { attributes }: RunTrace,
+  spans: { readonly caller: Context.Context<never>; readonly first: Tracer.AnySpan; readonly present: Tracer.AnySpan },
+  { attempt, name }: StepInfo
+) => {
+  const around = Context.getOrUndefined(spans.caller, Tracer.ParentSpan)
+  return Effect.makeSpan(`Step ${name}`, {
+    parent: spans.present,
+    links: linkTo(around === spans.first ? undefined : around),
+    attributes: { ...attributes, step: name, attempt }
+  })
+}
 
 /** Failures of steps are plain data; exporters understand errors. */
 const readable = (exit: Exit.Exit<Payload, KagziError.Detail>): Exit.Exit<unknown, unknown> =>
@@ -149,10 +162,10 @@ export const inBody = (
   context: Context.Context<never>,
   { annotations }: RunTrace,
   activation: Tracer.AnySpan,
-  spans: BodySpans | undefined
+  tracer: Tracer.Tracer | undefined
 ): Context.Context<never> => {
   const own = annotated(Context.add(context, Tracer.ParentSpan, activation), annotations)
-  return spans === undefined ? own : Context.add(own, Tracer.Tracer, spans.tracer)
+  return tracer === undefined ? own : Context.add(own, Tracer.Tracer, tracer)
 }
 
 /** What one attempt of a step runs in. */
@@ -161,16 +174,6 @@ export const inStep = (
   span: Tracer.Span,
   { attempt, name }: StepInfo
 ): Context.Context<never> => annotated(Context.add(context, Tracer.ParentSpan, span), { step: name, attempt })
-
-/** The span that a step of a body descends from: the innermost of the body's own, else the present activation. */
-export const parentOf = (
-  caller: Context.Context<never>,
-  first: Tracer.AnySpan,
-  present: Tracer.AnySpan
-): Tracer.AnySpan => {
-  const span = Context.getOrUndefined(caller, Tracer.ParentSpan)
-  return span === undefined || span === first ? present : span
-}
 
 /**
  * A context whose loggers leave out what a body says while it does again what was recorded before. The lines of bodies
@@ -188,37 +191,34 @@ export const withoutRepeats = (context: Context.Context<never>): Context.Context
   return Context.add(context, Logger.CurrentLoggers, new Set([logger]))
 }
 
-/** The spans that a body makes for itself, in the run's time. */
-export interface BodySpans {
-  readonly tracer: Tracer.Tracer
-  /** Ends those that are open, because the body is let go: another pass makes them again, and this one has children. */
-  readonly endOpen: () => void
-}
-
-/** None where spans go nowhere. A span that ends while the body is behind has been exported by an earlier pass. */
-export const bodySpans = (context: Context.Context<never>): BodySpans | undefined => {
+/**
+ * The tracer of a body: its spans have the run's time. One that ends while the body is behind has been exported by an
+ * earlier pass. As one that is open is lost with the process, none is a parent: all descend from the activation, and
+ * link to the one around them. None where spans go nowhere.
+ */
+export const ofBody = (
+  context: Context.Context<never>,
+  activation: () => Tracer.AnySpan
+): Tracer.Tracer | undefined => {
   const base = Context.get(context, Tracer.Tracer)
   if (base === Tracer.nativeTracer) return undefined
-  const open = new Map<Tracer.Span, () => void>()
+  const own = new WeakSet<Tracer.AnySpan>()
   return {
-    tracer: {
-      ...(base.context === undefined ? {} : { context: base.context.bind(base) }),
-      span: (options) => {
-        const span = base.span(options)
-        const branch = Fiber.getCurrent()?.getRef(Branch.CurrentBranch)
-        if (branch === undefined) return span
-        const end = span.end.bind(span)
-        open.set(span, () => end(nanos(branch.time), Exit.void))
-        span.end = (time, exit) => {
-          open.delete(span)
-          if (!Branch.isBehind(branch)) end(time, exit)
-        }
-        return span
+    ...(base.context === undefined ? {} : { context: base.context.bind(base) }),
+    span: (options) => {
+      const branch = Fiber.getCurrent()?.getRef(Branch.CurrentBranch)
+      if (branch === undefined) return base.span(options)
+      const around = Option.getOrUndefined(options.parent)
+      const span =
+        around === undefined || !own.has(around)
+          ? base.span(options)
+          : base.span({ ...options, parent: Option.some(activation()), links: [...options.links, ...linkTo(around)] })
+      own.add(span)
+      const end = span.end.bind(span)
+      span.end = (time, exit) => {
+        if (!Branch.isBehind(branch)) end(time, exit)
       }
-    },
-    endOpen: () => {
-      for (const end of open.values()) end()
-      open.clear()
+      return span
     }
   }
 }
