@@ -92,6 +92,8 @@ export class Engine extends Context.Service<
       runId: string,
       after: number
     ) => Answer<{ readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }>
+    /** Brings the metrics of what there is at the moment up to date; the others always are. */
+    readonly measure: Answer<void>
     readonly ping: Answer<void>
   }
 >()("kagzi/engine/Engine") {}
@@ -174,6 +176,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       yield* getRun(namespace, runId)
       return yield* mapStoreError(store.history(runId, after, options.historyBytes))
     }),
+    measure: Effect.map(mapStoreError(store.countRuns(undefined)), metrics.counted),
     ping: mapStoreError(store.ping)
   })
 })

@@ -1,11 +1,13 @@
 /**
  * What a server counts and measures, by Effect's `Metric`, so that any exporter sees it. Times are in seconds.
  *
- * Events are taken from what was committed: nothing is counted that did not happen, and nothing twice.
+ * Events are taken from what was committed: nothing is counted that did not happen, and nothing twice. What there is at
+ * the moment is asked of the store when somebody wants to know, so that it is right after a restart and where servers
+ * share a database.
  */
-import { Effect, Metric } from "effect"
-import type { Status } from "../Run.ts"
-import type { Changes, RunRecord, StepRecord } from "../store/Store.ts"
+import { type Context, Effect, Metric } from "effect"
+import { isTerminal, type Status } from "../Run.ts"
+import type { Changes, RunCount, RunRecord, StepRecord } from "../store/Store.ts"
 
 /** One transaction that was committed. */
 export interface Commit {
@@ -19,6 +21,7 @@ export interface Commit {
 
 export interface Metrics {
   readonly committed: (commit: Commit) => void
+  readonly counted: (runs: ReadonlyArray<RunCount>) => void
 }
 
 /** From a millisecond to a quarter of an hour. */
@@ -30,7 +33,9 @@ const runsMetrics = {
   started: Metric.counter("kagzi_runs_started_total", { description: "Runs started", incremental: true }),
   completed: Metric.counter("kagzi_runs_completed_total", { description: "Runs completed", incremental: true }),
   failed: Metric.counter("kagzi_runs_failed_total", { description: "Runs failed or terminated", incremental: true }),
-  cancelled: Metric.counter("kagzi_runs_cancelled_total", { description: "Runs cancelled", incremental: true })
+  cancelled: Metric.counter("kagzi_runs_cancelled_total", { description: "Runs cancelled", incremental: true }),
+  active: Metric.gauge("kagzi_runs_active", { description: "Runs that have not ended, by status" }),
+  depth: Metric.gauge("kagzi_queue_depth", { description: "Runs that wait for a worker or for their next attempt" })
 }
 
 const stepDuration = timed("kagzi_step_duration_seconds", "Attempts of steps, from their begin to their end")
@@ -64,6 +69,21 @@ const labelled = <Input, State>(metric: Metric.Metric<Input, State>) => {
   }
 }
 
+/** A gauge that is 0 for what there was once and is no more. */
+const levels = (gauge: Metric.Gauge<number>, context: Context.Context<never>) => {
+  const known = new Map<string, Readonly<Record<string, string>>>()
+  const of = labelled(gauge)
+  return (rows: ReadonlyArray<readonly [labels: Readonly<Record<string, string>>, count: number]>) => {
+    const sums = new Map([...known.keys()].map((key) => [key, 0]))
+    for (const [labels, count] of rows) {
+      const key = Object.values(labels).join("\u0000")
+      known.set(key, labels)
+      sums.set(key, (sums.get(key) ?? 0) + count)
+    }
+    for (const [key, labels] of known) of(labels).updateUnsafe(sums.get(key) ?? 0, context)
+  }
+}
+
 /** Metrics in the registry that is there. */
 export const make: Effect.Effect<Metrics> = Effect.map(Effect.context<never>(), (context) => {
   const ofType = {
@@ -72,6 +92,8 @@ export const make: Effect.Effect<Metrics> = Effect.map(Effect.context<never>(), 
     failed: labelled(runsMetrics.failed),
     cancelled: labelled(runsMetrics.cancelled)
   }
+  const active = levels(runsMetrics.active, context)
+  const depth = levels(runsMetrics.depth, context)
 
   const countRun = (event: keyof typeof ofType, { namespace, workflowType }: RunRecord) =>
     ofType[event]({ namespace, workflow_type: workflowType }).updateUnsafe(1, context)
@@ -110,6 +132,21 @@ export const make: Effect.Effect<Metrics> = Effect.map(Effect.context<never>(), 
       }
       for (const step of changes.insertSteps) stepChanged(step, now)
       for (const step of changes.updateSteps) stepChanged(step, now)
+    },
+    counted: (runs) => {
+      const unfinished = runs.filter(({ status }) => !isTerminal(status))
+      active(
+        unfinished.map(({ count, namespace, status, workflowType }) => [
+          { namespace, workflow_type: workflowType, status: status.toLowerCase() },
+          count
+        ])
+      )
+      depth(
+        unfinished.map(({ count, namespace, status, taskQueue }) => [
+          { namespace, task_queue: taskQueue },
+          status === "PENDING" ? count : 0
+        ])
+      )
     }
   }
 })

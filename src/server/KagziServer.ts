@@ -117,7 +117,10 @@ export const layer = (options: Options = {}): Layer.Layer<KagziServer, StartErro
   const engine = layerEngine(options)
   return options.otlpEndpoint === undefined
     ? Layer.provide(listening, engine)
-    : listening.pipe(Layer.provide(engine), Layer.provide(Otlp.layer(options.otlpEndpoint)))
+    : Layer.merge(listening, Otlp.measuring).pipe(
+        Layer.provide(engine),
+        Layer.provide(Otlp.layer(options.otlpEndpoint))
+      )
 }
 
 const layerListening = (options: Options): Layer.Layer<KagziServer, StartError, Engine.Engine> =>

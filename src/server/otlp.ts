@@ -1,7 +1,8 @@
 /** Traces, metrics and logs to an OpenTelemetry collector, with Effect's own exporter. */
-import { Duration, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { Otlp } from "effect/observability"
+import { Engine } from "../engine/Engine.ts"
 import { version } from "./version.ts"
 
 const interval = Duration.seconds(10)
@@ -14,3 +15,12 @@ export const layer = (endpoint: string): Layer.Layer<never> =>
     loggerMergeWithExisting: true,
     metricsExportInterval: interval
   }).pipe(Layer.provide(FetchHttpClient.layer))
+
+/** Keeps the metrics of what there is at the moment up to date for the exporter. */
+export const measuring: Layer.Layer<never, never, Engine> = Layer.effectDiscard(
+  Engine.use((engine) => Effect.ignore(engine.measure)).pipe(
+    Effect.andThen(Effect.sleep(interval)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+)

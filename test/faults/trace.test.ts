@@ -84,7 +84,7 @@ describe("the trace of a run", () => {
         // No step, activation or sleep of the run is in another trace.
         const strays = collector.spans.filter(
           ({ attributes, name, traceId }) =>
-            attributes["run_id"] === runId && traceId !== root.traceId && !name.endsWith("/PollTask")
+            attributes.run_id === runId && traceId !== root.traceId && !name.endsWith("/PollTask")
         )
         assert.deepStrictEqual(
           strays.map(({ name }) => name),
@@ -106,7 +106,7 @@ describe("the trace of a run", () => {
         assert.deepStrictEqual(
           named("Step charge").map(({ attributes, message, service, status }) => [
             service,
-            attributes["attempt"],
+            attributes.attempt,
             status,
             message
           ]),
@@ -125,11 +125,11 @@ describe("the trace of a run", () => {
         assert.strictEqual(named("Sleep sleep").length, 1)
         assert.isAtLeast(slept.end - slept.start, 300)
         assert.deepStrictEqual(
-          named("Step ship").map(({ attributes, service }) => [service, attributes["attempt"]]),
+          named("Step ship").map(({ attributes, service }) => [service, attributes.attempt]),
           [["second", 1]]
         )
         const [whole] = named("Run traced")
-        assert.strictEqual(whole?.attributes["outcome"], "completed")
+        assert.strictEqual(whole?.attributes.outcome, "completed")
         assert.isAtLeast(whole!.end - whole!.start, 300)
         assert.strictEqual(named("order").length, 1)
         const claims = collector.spans.filter(
@@ -138,7 +138,7 @@ describe("the trace of a run", () => {
         assert.isAtLeast(claims.length, activations.length)
 
         // What a body says is said once, however often it is replayed.
-        const lines = collector.logs.filter(({ attributes }) => attributes["run_id"] === runId)
+        const lines = collector.logs.filter(({ attributes }) => attributes.run_id === runId)
         const count = (text: string) => lines.filter(({ body }) => body === text).length
         assert.deepStrictEqual(["Run begun", "Charging", "Awake", "Run done"].map(count), [1, 2, 1, 1])
         for (const { attributes, traceId } of lines) {

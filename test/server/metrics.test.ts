@@ -72,6 +72,8 @@ describe("GET /metrics", () => {
       assert.strictEqual(value(of("kagzi_runs_started_total", "hopeless")), 4)
       assert.strictEqual(value(of("kagzi_runs_cancelled_total", "hopeless")), 1)
       assert.strictEqual(value(of("kagzi_runs_failed_total", "hopeless")), 1)
+      assert.strictEqual(value(of("kagzi_runs_active", "hopeless", ',status="pending"')), 2)
+      assert.strictEqual(value('kagzi_queue_depth{namespace="default",task_queue="counted"}'), 2)
       assert.strictEqual(value('kagzi_step_duration_seconds_count{outcome="completed"}'), 6)
       assert.strictEqual(value('kagzi_step_duration_seconds_count{outcome="failed"}'), 3)
       assert.strictEqual(value("kagzi_timer_lateness_seconds_count"), 3)
@@ -82,6 +84,18 @@ describe("GET /metrics", () => {
       assert.isAtLeast(value("kagzi_commit_batch_size_sum")!, value("kagzi_commit_batch_size_count")!)
       assert.include(text, "# TYPE kagzi_runs_started_total counter")
       assert.include(text, "# TYPE kagzi_claim_latency_seconds histogram")
+    }).pipe(Effect.provide(server))
+  )
+
+  it.live("shows a queue that has emptied as empty", () =>
+    Effect.gen(function* () {
+      const depth = 'kagzi_queue_depth{namespace="default",task_queue="counted"}'
+      const waiting = yield* Hopeless.start(undefined)
+      assert.strictEqual((yield* scrape).value(depth), 1)
+      yield* waiting.cancel
+      const { value } = yield* scrape
+      assert.strictEqual(value(depth), 0)
+      assert.strictEqual(value(of("kagzi_runs_active", "hopeless", ',status="pending"')), 0)
     }).pipe(Effect.provide(server))
   )
 })
