@@ -122,7 +122,7 @@ export interface StepDescription {
 }
 
 /** The value of a payload, or its text where that is not JSON. */
-const read = (payload: Payload | undefined): unknown => {
+export const valueOf = (payload: Payload | undefined): unknown => {
   if (payload === undefined || payload.data.length === 0) return undefined
   const text = new TextDecoder().decode(payload.data)
   return Result.getOrElse(
@@ -145,8 +145,8 @@ export const describe = (run: Run): Description => ({
   workflowType: run.workflowType,
   version: run.version,
   status: run.status,
-  input: read(run.input),
-  output: read(run.output),
+  input: valueOf(run.input),
+  output: valueOf(run.output),
   error: errorOf(run.error),
   attempts: run.attempts,
   createdAt: new Date(run.createdAt),
@@ -165,8 +165,8 @@ export const describeStep = (step: Step): StepDescription => ({
   kind: step.kind,
   status: step.status,
   attempt: step.attempt,
-  input: read(step.input),
-  output: read(step.output),
+  input: valueOf(step.input),
+  output: valueOf(step.output),
   error: errorOf(step.error),
   createdAt: new Date(step.createdAt),
   startedAt: date(step.startedAt),

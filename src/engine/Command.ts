@@ -8,7 +8,8 @@
 import type * as KagziError from "../KagziError.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import type { Payload, Run, Status, Step, StepKind } from "../Run.ts"
-import type { WorkerKey, WorkerRecord } from "../store/Store.ts"
+import type { NamespaceRecord, WorkerKey, WorkerRecord } from "../store/Store.ts"
+import type { ScheduleCommand, ScheduleReply } from "./ScheduleCommand.ts"
 
 /** What a start does when the id belongs to a run that has ended. An active run is always returned, except for `reject`. */
 export type IfExists = "use-active" | "reject" | "return-finished"
@@ -156,7 +157,35 @@ export interface FailRun extends UnderLease {
   readonly error: KagziError.Detail
 }
 
+export interface CreateNamespace {
+  readonly _tag: "CreateNamespace"
+  /** Id for the namespace. */
+  readonly namespaceId: string
+  readonly namespace: string
+  /** Empty for the name itself. */
+  readonly displayName: string
+  readonly description: string
+}
+
+/** What is absent stays as it is. */
+export interface UpdateNamespace {
+  readonly _tag: "UpdateNamespace"
+  readonly namespace: string
+  readonly displayName?: string
+  readonly description?: string
+  readonly enabled?: boolean
+}
+
+/** The worker is to finish what it holds and take nothing new. */
+export interface DrainWorker {
+  readonly _tag: "DrainWorker"
+  readonly workerId: string
+}
+
 export type Command =
+  | CreateNamespace
+  | UpdateNamespace
+  | DrainWorker
   | StartRun
   | CancelRun
   | TerminateRun
@@ -175,6 +204,7 @@ export type Command =
   | ReleaseRun
   | CompleteRun
   | FailRun
+  | ScheduleCommand
 
 /** A run handed to a worker, without its payloads. */
 export interface Claimed {
@@ -185,7 +215,10 @@ export interface Claimed {
 }
 
 /** The answer to each command. */
-export interface Reply {
+export interface Reply extends ScheduleReply {
+  readonly CreateNamespace: NamespaceRecord
+  readonly UpdateNamespace: NamespaceRecord
+  readonly DrainWorker: WorkerRecord
   readonly StartRun: { readonly runId: string; readonly alreadyExists: boolean }
   readonly CancelRun: { readonly status: Status }
   readonly TerminateRun: { readonly status: Status }

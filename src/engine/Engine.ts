@@ -4,11 +4,21 @@
  * Commands go through one group commit to the store and are answered when they are on disk. Workers wait here for runs,
  * and clients for the end of a run; both are woken by what is committed, and by timers of Effect's clock.
  */
-import { Context, Effect, Layer, Option } from "effect"
+import { Context, Effect, Latch, Layer, Option } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as KagziError from "../KagziError.ts"
 import type { Run, Step } from "../Run.ts"
-import { type NamespaceRecord, type Page, type Shape, type StepRecord, Store, type StoreError } from "../store/Store.ts"
+import type { Schedule } from "../Schedule.ts"
+import {
+  type DescribedWorker,
+  type NamespaceRecord,
+  type Page,
+  type Paging,
+  type Shape,
+  type StepRecord,
+  Store,
+  type StoreError
+} from "../store/Store.ts"
 import { make as makeClaims } from "./claim.ts"
 import type { ClaimRun, Command, Reply } from "./Command.ts"
 import * as Committer from "./Committer.ts"
@@ -18,6 +28,8 @@ import * as Namespaces from "./lifecycle/namespaces.ts"
 import { wantsOf } from "./lifecycle/wants.ts"
 import { WorkingSet } from "./lifecycle/WorkingSet.ts"
 import * as Metrics from "./Metrics.ts"
+import * as Reports from "./reports.ts"
+import { fireSchedules } from "./scheduler.ts"
 import { mapStoreError } from "./storeErrors.ts"
 import { Waiters } from "./Waiters.ts"
 
@@ -81,6 +93,15 @@ export class Engine extends Context.Service<
     /** A UUID of version 7. */
     readonly newId: Effect.Effect<string>
     readonly getNamespace: (namespace: string) => Answer<NamespaceRecord>
+    readonly listNamespaces: (...args: Parameters<Shape["listNamespaces"]>) => Answer<Page<NamespaceRecord>>
+    readonly getWorker: (workerId: string) => Answer<DescribedWorker>
+    readonly listWorkers: (...args: Parameters<Shape["listWorkers"]>) => Answer<Page<DescribedWorker>>
+    /** Of a namespace, or of all. */
+    readonly stats: (namespace?: string) => Answer<Reports.Stats>
+    /** By the name of the queue; those without unfinished runs are left out. */
+    readonly queueDepths: (namespace: string) => Answer<ReadonlyArray<Reports.QueueDepth>>
+    /** By name, which is the id of a cursor. */
+    readonly listWorkflowTypes: (namespace: string, page: Paging) => Answer<Page<Reports.WorkflowType>>
     readonly getRun: (namespace: string, runId: string) => Answer<Run>
     readonly getRunByExternalId: (namespace: string, externalId: string) => Answer<Run>
     readonly listRuns: (...args: Parameters<Shape["listRuns"]>) => Answer<Page<Run>>
@@ -94,6 +115,8 @@ export class Engine extends Context.Service<
     ) => Answer<{ readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }>
     /** Brings the metrics of what there is at the moment up to date; the others always are. */
     readonly measure: Answer<void>
+    readonly getSchedule: (namespace: string, scheduleId: string) => Answer<Schedule>
+    readonly listSchedules: (...args: Parameters<Shape["listSchedules"]>) => Answer<Page<Schedule>>
     readonly ping: Answer<void>
   }
 >()("kagzi/engine/Engine") {}
@@ -130,6 +153,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const waiters = new Waiters()
   const endings = new Endings()
+  const schedulesChanged = Latch.makeUnsafe()
   // Registered before the group commit starts, so that it runs after its last batch.
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
@@ -147,10 +171,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
         endings.runChanged(run)
       }
     }
+    if (changes.insertSchedules.length + changes.updateSchedules.length > 0) schedulesChanged.openUnsafe()
     for (const place of relaxed) waiters.limitsRelaxed(place)
     for (const worker of changes.updateWorkers) if (worker.status !== "ONLINE") waiters.workerLeft(worker.workerId)
   })
   yield* Effect.forkScoped(expireWorkers(store, committer, options.staleMillis))
+  yield* Effect.forkScoped(fireSchedules({ store, committer, newId, bell: schedulesChanged }))
 
   const getRun = Effect.fnUntraced(function* (namespace: string, runId: string) {
     return yield* found(store.getRun(namespace, runId), "workflow", runId)
@@ -166,6 +192,27 @@ const make = Effect.fnUntraced(function* (options: Options) {
     now: store.now,
     newId,
     getNamespace: (namespace) => found(store.getNamespace(namespace), "namespace", namespace),
+    listNamespaces: (page) => mapStoreError(store.listNamespaces(page)),
+    getWorker: (workerId) => found(store.getWorker(workerId), "worker", workerId),
+    listWorkers: (filter, page) => mapStoreError(store.listWorkers(filter, page)),
+    stats: Effect.fn("Engine.stats")(function* (namespace?: string) {
+      const counts = yield* store.countRuns(namespace)
+      const workers = yield* store.countWorkers(namespace)
+      return {
+        runs: Reports.total(counts),
+        byStatus: Reports.byStatus(counts),
+        byType: Reports.byType(counts),
+        workers: workers.total,
+        onlineWorkers: workers.online,
+        schedules: 0,
+        enabledSchedules: 0
+      }
+    }, mapStoreError),
+    queueDepths: (namespace) => Effect.map(mapStoreError(store.countRuns(namespace)), Reports.depths),
+    listWorkflowTypes: (namespace, { after, limit }) =>
+      Effect.map(mapStoreError(store.countRuns(namespace)), (counts) =>
+        Reports.typePage(counts, { limit, after: after?.id })
+      ),
     getRun,
     getRunByExternalId: (namespace, externalId) =>
       found(store.getRunByExternalId(namespace, externalId), "workflow", externalId),
@@ -177,6 +224,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
       return yield* mapStoreError(store.history(runId, after, options.historyBytes))
     }),
     measure: Effect.map(mapStoreError(store.countRuns(undefined)), metrics.counted),
+    getSchedule: (namespace, scheduleId) => found(store.getSchedule(namespace, scheduleId), "schedule", scheduleId),
+    listSchedules: (filter, page) => mapStoreError(store.listSchedules(filter, page)),
     ping: mapStoreError(store.ping)
   })
 })

@@ -8,6 +8,7 @@
 import { Context, Data, type Effect, type Option } from "effect"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import type * as Run from "../Run.ts"
+import type { Schedule } from "../Schedule.ts"
 
 /** The database could not do it. `message` is fit for a log, not for a client. */
 export class StoreError extends Data.TaggedError("StoreError")<{
@@ -50,6 +51,8 @@ export interface RunRecord extends Omit<Run.Run, "input" | "output" | "wakeUpAt"
   readonly sequence: number
   /** Whether a step of the run failed for good. */
   readonly stepFailed: boolean
+  /** The slot of its schedule that the run is for; absent where it was not a slot that started it. */
+  readonly slot?: number
 }
 
 /** When a run that sleeps, or waits for its next execution, goes on: what clients see as `wakeUpAt` at the time `now`. */
@@ -64,6 +67,12 @@ export interface StepRecord extends Run.Step {
   readonly position: number
   readonly retryPolicy: RetryPolicy.Resolved
 }
+
+/**
+ * A schedule without its input. `nextFireAt` is the first slot that was not dealt with. The numbers of runs are counted by
+ * the store and are as they were when the row was loaded.
+ */
+export type ScheduleRecord = Omit<Schedule, "input">
 
 /** Whether a worker takes tasks, is finishing what it has, or is gone. */
 export type WorkerStatus = "ONLINE" | "DRAINING" | "OFFLINE"
@@ -107,6 +116,11 @@ export interface Wants {
   readonly workerKeys: ReadonlyArray<WorkerKey>
   /** Workers of which all RUNNING runs are wanted. */
   readonly workerRuns: ReadonlySet<string>
+  readonly schedules: ReadonlySet<string>
+  /** Schedules of which all runs that have not ended are wanted. */
+  readonly scheduleRuns: ReadonlySet<string>
+  /** For each, the slots of that schedule in the interval, both ends included, for which there is a run. */
+  readonly slots: ReadonlyArray<{ readonly scheduleId: string; readonly from: number; readonly to: number }>
   /** All workers not OFFLINE and last heard of at that time or before, with their RUNNING runs. */
   readonly quietSince?: number
   /**
@@ -146,6 +160,8 @@ export interface Rows {
   readonly runs: ReadonlyArray<RunRecord>
   readonly steps: ReadonlyArray<StepRecord>
   readonly workers: ReadonlyArray<WorkerRecord>
+  readonly schedules: ReadonlyArray<ScheduleRecord>
+  readonly slots: ReadonlyArray<{ readonly scheduleId: string; readonly slot: number }>
   /** Ids of the claimable runs, one list for each entry of `Wants.claims`, in the order of claims. */
   readonly claims: ReadonlyArray<ReadonlyArray<string>>
   /** The limits that apply to `Wants.claims`, each once, as they were used at `dueBy`. */
@@ -156,7 +172,8 @@ export interface Rows {
  * What to write. Rows are whole; payloads of runs are written once and apart. A row is inserted or updated, not both,
  * and updating one that does not exist is an error. Updates come before inserts, so that a run or worker that ends
  * makes room for its successor. What a row is created with stays: an update changes neither ids, names, keys, times of
- * creation and parents, nor the retry policy of a run or the input of a step.
+ * creation and parents, nor the retry policy of a run or the input of a step. There is one run for each slot of a
+ * schedule: a second one is an error.
  */
 export interface Changes {
   readonly insertNamespaces: ReadonlyArray<NamespaceRecord>
@@ -171,6 +188,43 @@ export interface Changes {
   readonly updateSteps: ReadonlyArray<StepRecord>
   readonly insertWorkers: ReadonlyArray<WorkerRecord>
   readonly updateWorkers: ReadonlyArray<WorkerRecord>
+  /** Written before runs, whose inputs may come from them. New schedules have no runs yet, whatever the row says. */
+  readonly insertSchedules: ReadonlyArray<ScheduleRecord>
+  /** These leave the numbers of runs as they are. */
+  readonly updateSchedules: ReadonlyArray<ScheduleRecord>
+  readonly scheduleInputs: ReadonlyArray<{ readonly scheduleId: string; readonly payload: Run.Payload }>
+  /** Runs that take over the stored input of a schedule. */
+  readonly copyScheduleInputs: ReadonlyArray<{ readonly runId: string; readonly scheduleId: string }>
+  /** What is added to the numbers of runs; nothing where the schedule is gone. */
+  readonly countScheduleRuns: ReadonlyArray<{
+    readonly scheduleId: string
+    readonly total: number
+    readonly successful: number
+    readonly failed: number
+  }>
+  /** Last of all. The runs stay. */
+  readonly deleteSchedules: ReadonlyArray<string>
+}
+
+/** How many runs of a type are in a status on a queue. */
+export interface RunCount {
+  readonly namespace: string
+  readonly taskQueue: string
+  readonly workflowType: string
+  readonly status: Run.Status
+  readonly count: number
+}
+
+/** A worker and how many runs it executes now. */
+export interface DescribedWorker extends WorkerRecord {
+  readonly activeRuns: number
+}
+
+/** Which workers to list. Absent fields don't filter. */
+export interface WorkerFilter {
+  readonly namespace: string
+  readonly taskQueue?: string
+  readonly status?: WorkerStatus
 }
 
 /** The place of a row in a listing ordered by a time and an id. */
@@ -181,6 +235,13 @@ export interface Cursor {
 
 /** A page of a listing ends before its payloads exceed this many bytes; it has at least one row if there is one. */
 export const pageBytes = 3 * 1024 * 1024
+
+/** What part of a listing is wanted: at most so many rows, after the one at the cursor, and whether to count all. */
+export interface Paging {
+  readonly limit: number
+  readonly after?: Cursor
+  readonly count: boolean
+}
 
 /** One page of a listing. `limit` is the most rows wanted; `total` is counted only when asked for. */
 export interface Page<A> {
@@ -196,6 +257,7 @@ export interface RunFilter {
   readonly status?: Run.Status
   readonly workflowType?: string
   readonly taskQueue?: string
+  readonly scheduleId?: string
   readonly createdAfter?: number
   readonly createdBefore?: number
 }
@@ -210,6 +272,8 @@ export interface Shape {
   ) => Effect.Effect<A, StoreError>
 
   readonly getNamespace: (namespace: string) => Effect.Effect<Option.Option<NamespaceRecord>, StoreError>
+  /** By name, which is the id of a cursor. Names are compared by their code points. */
+  readonly listNamespaces: (page: Paging) => Effect.Effect<Page<NamespaceRecord>, StoreError>
   readonly getRun: (namespace: string, runId: string) => Effect.Effect<Option.Option<Run.Run>, StoreError>
   readonly getRunByExternalId: (
     namespace: string,
@@ -235,7 +299,15 @@ export interface Shape {
     after: number,
     maxBytes: number
   ) => Effect.Effect<{ readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }, StoreError>
-  readonly getWorker: (workerId: string) => Effect.Effect<Option.Option<WorkerRecord>, StoreError>
+  readonly getWorker: (workerId: string) => Effect.Effect<Option.Option<DescribedWorker>, StoreError>
+  /** By worker id, descending, which is the id of a cursor. */
+  readonly listWorkers: (filter: WorkerFilter, page: Paging) => Effect.Effect<Page<DescribedWorker>, StoreError>
+  /** Workers of a namespace, or of all. */
+  readonly countWorkers: (
+    namespace: string | undefined
+  ) => Effect.Effect<{ readonly total: number; readonly online: number }, StoreError>
+  /** Runs of a namespace, or of all, by queue, type and status; only what there are any of, in that order. */
+  readonly countRuns: (namespace: string | undefined) => Effect.Effect<ReadonlyArray<RunCount>, StoreError>
   /** The earliest `dueAt` of a run of those types on that queue. */
   readonly nextDue: (
     namespace: string,
@@ -249,6 +321,17 @@ export interface Shape {
     workflowTypes: ReadonlyArray<string>,
     now: number
   ) => Effect.Effect<ReadonlyArray<Occupancy>, StoreError>
+  readonly getSchedule: (namespace: string, scheduleId: string) => Effect.Effect<Option.Option<Schedule>, StoreError>
+  /** Newest first: by creation, then id, both descending. */
+  readonly listSchedules: (
+    filter: { readonly namespace: string; readonly taskQueue?: string },
+    page: { readonly limit: number; readonly after?: Cursor; readonly count: boolean }
+  ) => Effect.Effect<Page<Schedule>, StoreError>
+  /** Schedules of all namespaces that are enabled and have a `nextFireAt`, by that, then id; at most `limit` of them. */
+  readonly schedulesByDue: (
+    limit: number,
+    after?: Cursor
+  ) => Effect.Effect<ReadonlyArray<ScheduleRecord & { readonly nextFireAt: number }>, StoreError>
   /** When the worker not OFFLINE that was silent longest was last heard of. */
   readonly quietest: Effect.Effect<Option.Option<number>, StoreError>
   /** Runs a query that touches the database. */

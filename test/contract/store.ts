@@ -4,6 +4,7 @@ import type { Layer } from "effect"
 import type { Store, StoreError } from "../../src/store/Store.ts"
 import { caseOf } from "./store/case.ts"
 import { reads } from "./store/reads.ts"
+import { schedules } from "./store/schedules.ts"
 import { transactions } from "./store/transactions.ts"
 import { wants } from "./store/wants.ts"
 
@@ -14,5 +15,6 @@ export const storeContract = (name: string, layer: Layer.Layer<Store, StoreError
     transactions(test)
     wants(test)
     reads(test)
+    schedules(test)
   })
 }

@@ -154,7 +154,12 @@ export const additions = {
     SleepResponse: 1000 record StepRecord
   `,
 
-  workflow_schedule: "",
+  workflow_schedule: `
+    WorkflowSchedule: 1000 timezone string; 1001 overlap ScheduleOverlap
+    CreateWorkflowScheduleRequest: 1000 timezone string; 1001 overlap ScheduleOverlap
+    UpdateWorkflowScheduleRequest: 1000 timezone o string; 1001 overlap o ScheduleOverlap
+    enum ScheduleOverlap SCHEDULE_OVERLAP_: UNSPECIFIED 0; SKIP 1; CANCEL 2
+  `,
 
   admin: "",
 

@@ -5,11 +5,13 @@ import { open } from "../../src/store/sqlite/database.ts"
 import { sql as limits } from "../../src/store/sqlite/queries/limits.ts"
 import { runPage, stepPage } from "../../src/store/sqlite/queries/listings.ts"
 import { sql as runs } from "../../src/store/sqlite/queries/runs.ts"
+import { schedulePage, sql as schedules } from "../../src/store/sqlite/queries/schedules.ts"
 import { sql as steps } from "../../src/store/sqlite/queries/steps.ts"
 import { sql as workers } from "../../src/store/sqlite/queries/workers.ts"
 import type { RunFilter } from "../../src/store/Store.ts"
 
 const runId = "sqlite_autoindex_runs_1 (run_id=?)"
+const scheduleId = "sqlite_autoindex_schedules_1 (schedule_id=?)"
 const stepId = "sqlite_autoindex_steps_1 (step_id=?)"
 
 /** For each query, what its plan must say. An empty list: it looks nothing up. */
@@ -46,6 +48,20 @@ const expected: { readonly [group: string]: { readonly [query: string]: Readonly
     insert: [],
     remove: ["worker_limits_by_worker (worker_id=?)"]
   },
+  schedules: {
+    byId: [scheduleId],
+    get: [scheduleId, "INTEGER PRIMARY KEY"],
+    byDue: ["schedules_due ("],
+    unfinished: ["runs_unfinished_by_schedule (schedule_id=?)"],
+    slots: ["COVERING INDEX runs_by_slot (schedule_id=? AND slot>? AND slot<?)"],
+    insert: [],
+    update: [scheduleId],
+    count: [scheduleId],
+    putInput: [scheduleId],
+    copyInput: [scheduleId, "INTEGER PRIMARY KEY", runId],
+    removeInput: ["INTEGER PRIMARY KEY", scheduleId],
+    remove: [scheduleId]
+  },
   workers: {
     byId: ["sqlite_autoindex_workers_1 (worker_id=?)"],
     byKey: ["workers_by_key (namespace=? AND task_queue=? AND hostname=? AND pid=? AND instance_id=?)"],
@@ -62,6 +78,7 @@ const expected: { readonly [group: string]: { readonly [query: string]: Readonly
 const queries = {
   limits,
   runs: { ...runs, update: runs.update(["status", "due_at", "worker_id", "error"]) },
+  schedules,
   steps,
   workers
 }
@@ -101,7 +118,8 @@ describe("query plans", () => {
     ["runs_by_status", { status: "FAILED", workflowType: "a", taskQueue: "b", createdAfter: 1, createdBefore: 2 }],
     ["runs_by_type", { workflowType: "a" }],
     ["runs_by_type", { workflowType: "a", taskQueue: "b", createdBefore: 2 }],
-    ["runs_by_queue", { taskQueue: "b", createdAfter: 1 }]
+    ["runs_by_queue", { taskQueue: "b", createdAfter: 1 }],
+    ["runs_by_schedule", { scheduleId: "c" }]
   ]
   const cursor = { at: 1, id: "a" }
   for (const [index, filter] of filters) {
@@ -109,9 +127,18 @@ describe("query plans", () => {
       const fields = Object.keys(filter).join(", ") || "nothing"
       it.effect(`listing runs by ${fields}, ${after ? "next" : "first"} page, reads ${index} in order`, () => {
         const page = runPage({ namespace: "default", ...filter }, { limit: 9, count: false, ...(after && { after }) })
-        return check(page.sql, [`USING INDEX ${index} (namespace=?`, "INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"])
+        return check(page.sql, [`USING INDEX ${index} (${index === "runs_by_schedule" ? "schedule_id" : "namespace"}=?`, "INTEGER PRIMARY KEY", "INTEGER PRIMARY KEY"])
       })
     }
+  }
+  for (const [index, taskQueue] of [["schedules_by_age"], ["schedules_by_queue", "a"]] as const) {
+    it.effect(`listing schedules reads ${index} in order`, () =>
+      Effect.forEach([undefined, cursor], (after) => {
+        const filter = { namespace: "default", ...(taskQueue && { taskQueue }) }
+        const page = schedulePage(filter, { limit: 9, count: false, ...(after && { after }) })
+        return check(page.sql, [`USING INDEX ${index} (namespace=?`, "INTEGER PRIMARY KEY"])
+      })
+    )
   }
   it.effect("listing steps reads steps_by_age, and sorts only those of one millisecond", () =>
     Effect.gen(function* () {

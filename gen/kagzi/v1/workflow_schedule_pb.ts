@@ -2,21 +2,21 @@
 // @generated from file kagzi/v1/workflow_schedule.proto (package kagzi.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { PageInfo, PageRequest, Payload } from "./common_pb.ts";
 import { file_kagzi_v1_common } from "./common_pb.ts";
 import type { Workflow } from "./workflow_pb.ts";
 import { file_kagzi_v1_workflow } from "./workflow_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file kagzi/v1/workflow_schedule.proto.
  */
 export const file_kagzi_v1_workflow_schedule: GenFile = /*@__PURE__*/
-  fileDesc("CiBrYWd6aS92MS93b3JrZmxvd19zY2hlZHVsZS5wcm90bxIIa2FnemkudjEihQQKEFdvcmtmbG93U2NoZWR1bGUSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3NjaGVkdWxlX2lkGAIgASgJEhIKCnRhc2tfcXVldWUYAyABKAkSFQoNd29ya2Zsb3dfdHlwZRgEIAEoCRIRCgljcm9uX2V4cHIYBSABKAkSDwoHdmVyc2lvbhgGIAEoCRIPCgdlbmFibGVkGAcgASgIEiAKBWlucHV0GAggASgLMhEua2FnemkudjEuUGF5bG9hZBITCgttYXhfY2F0Y2h1cBgJIAEoBRISCgp0b3RhbF9ydW5zGAogASgDEhcKD3N1Y2Nlc3NmdWxfcnVucxgLIAEoAxITCgtmYWlsZWRfcnVucxgMIAEoAxIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgxuZXh0X2ZpcmVfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSACIAQESNgoNbGFzdF9maXJlZF9hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIAYgBAUIPCg1fbmV4dF9maXJlX2F0QhAKDl9sYXN0X2ZpcmVkX2F0IoACCh1DcmVhdGVXb3JrZmxvd1NjaGVkdWxlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEgoKdGFza19xdWV1ZRgCIAEoCRIVCg13b3JrZmxvd190eXBlGAMgASgJEhEKCWNyb25fZXhwchgEIAEoCRIgCgVpbnB1dBgFIAEoCzIRLmthZ3ppLnYxLlBheWxvYWQSFAoHZW5hYmxlZBgGIAEoCEgAiAEBEhgKC21heF9jYXRjaHVwGAcgASgFSAGIAQESFAoHdmVyc2lvbhgIIAEoCUgCiAEBQgoKCF9lbmFibGVkQg4KDF9tYXhfY2F0Y2h1cEIKCghfdmVyc2lvbiJOCh5DcmVhdGVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USLAoIc2NoZWR1bGUYASABKAsyGi5rYWd6aS52MS5Xb3JrZmxvd1NjaGVkdWxlIkQKGkdldFdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgtzY2hlZHVsZV9pZBgCIAEoCSJLChtHZXRXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USLAoIc2NoZWR1bGUYASABKAsyGi5rYWd6aS52MS5Xb3JrZmxvd1NjaGVkdWxlIn4KHExpc3RXb3JrZmxvd1NjaGVkdWxlc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhcKCnRhc2tfcXVldWUYAiABKAlIAIgBARIjCgRwYWdlGAMgASgLMhUua2FnemkudjEuUGFnZVJlcXVlc3RCDQoLX3Rhc2tfcXVldWUicAodTGlzdFdvcmtmbG93U2NoZWR1bGVzUmVzcG9uc2USLQoJc2NoZWR1bGVzGAEgAygLMhoua2FnemkudjEuV29ya2Zsb3dTY2hlZHVsZRIgCgRwYWdlGAIgASgLMhIua2FnemkudjEuUGFnZUluZm8iqgMKHVVwZGF0ZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgtzY2hlZHVsZV9pZBgCIAEoCRIXCgp0YXNrX3F1ZXVlGAMgASgJSACIAQESGgoNd29ya2Zsb3dfdHlwZRgEIAEoCUgBiAEBEhYKCWNyb25fZXhwchgFIAEoCUgCiAEBEiUKBWlucHV0GAYgASgLMhEua2FnemkudjEuUGF5bG9hZEgDiAEBEhQKB2VuYWJsZWQYByABKAhIBIgBARIYCgttYXhfY2F0Y2h1cBgIIAEoBUgFiAEBEjUKDG5leHRfZmlyZV9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIBogBARIUCgd2ZXJzaW9uGAogASgJSAeIAQFCDQoLX3Rhc2tfcXVldWVCEAoOX3dvcmtmbG93X3R5cGVCDAoKX2Nyb25fZXhwckIICgZfaW5wdXRCCgoIX2VuYWJsZWRCDgoMX21heF9jYXRjaHVwQg8KDV9uZXh0X2ZpcmVfYXRCCgoIX3ZlcnNpb24iTgoeVXBkYXRlV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEiwKCHNjaGVkdWxlGAEgASgLMhoua2FnemkudjEuV29ya2Zsb3dTY2hlZHVsZSJHCh1EZWxldGVXb3JrZmxvd1NjaGVkdWxlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEwoLc2NoZWR1bGVfaWQYAiABKAkiQgoeRGVsZXRlV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEg8KB2RlbGV0ZWQYASABKAgSDwoHbWVzc2FnZRgCIAEoCSJICh5UcmlnZ2VyV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3NjaGVkdWxlX2lkGAIgASgJIjEKH1RyaWdnZXJXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USDgoGcnVuX2lkGAEgASgJIkYKHFBhdXNlV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3NjaGVkdWxlX2lkGAIgASgJIk0KHVBhdXNlV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEiwKCHNjaGVkdWxlGAEgASgLMhoua2FnemkudjEuV29ya2Zsb3dTY2hlZHVsZSJHCh1SZXN1bWVXb3JrZmxvd1NjaGVkdWxlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEwoLc2NoZWR1bGVfaWQYAiABKAkiTgoeUmVzdW1lV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEiwKCHNjaGVkdWxlGAEgASgLMhoua2FnemkudjEuV29ya2Zsb3dTY2hlZHVsZSJmChdMaXN0U2NoZWR1bGVSdW5zUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEwoLc2NoZWR1bGVfaWQYAiABKAkSIwoEcGFnZRgDIAEoCzIVLmthZ3ppLnYxLlBhZ2VSZXF1ZXN0Il4KGExpc3RTY2hlZHVsZVJ1bnNSZXNwb25zZRIgCgRydW5zGAEgAygLMhIua2FnemkudjEuV29ya2Zsb3cSIAoEcGFnZRgCIAEoCzISLmthZ3ppLnYxLlBhZ2VJbmZvMtAHChdXb3JrZmxvd1NjaGVkdWxlU2VydmljZRJrChZDcmVhdGVXb3JrZmxvd1NjaGVkdWxlEicua2FnemkudjEuQ3JlYXRlV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QaKC5rYWd6aS52MS5DcmVhdGVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USYgoTR2V0V29ya2Zsb3dTY2hlZHVsZRIkLmthZ3ppLnYxLkdldFdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0GiUua2FnemkudjEuR2V0V29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEmgKFUxpc3RXb3JrZmxvd1NjaGVkdWxlcxImLmthZ3ppLnYxLkxpc3RXb3JrZmxvd1NjaGVkdWxlc1JlcXVlc3QaJy5rYWd6aS52MS5MaXN0V29ya2Zsb3dTY2hlZHVsZXNSZXNwb25zZRJrChZVcGRhdGVXb3JrZmxvd1NjaGVkdWxlEicua2FnemkudjEuVXBkYXRlV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QaKC5rYWd6aS52MS5VcGRhdGVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USawoWRGVsZXRlV29ya2Zsb3dTY2hlZHVsZRInLmthZ3ppLnYxLkRlbGV0ZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gigua2FnemkudjEuRGVsZXRlV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEm4KF1RyaWdnZXJXb3JrZmxvd1NjaGVkdWxlEigua2FnemkudjEuVHJpZ2dlcldvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gikua2FnemkudjEuVHJpZ2dlcldvcmtmbG93U2NoZWR1bGVSZXNwb25zZRJoChVQYXVzZVdvcmtmbG93U2NoZWR1bGUSJi5rYWd6aS52MS5QYXVzZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gicua2FnemkudjEuUGF1c2VXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USawoWUmVzdW1lV29ya2Zsb3dTY2hlZHVsZRInLmthZ3ppLnYxLlJlc3VtZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gigua2FnemkudjEuUmVzdW1lV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlElkKEExpc3RTY2hlZHVsZVJ1bnMSIS5rYWd6aS52MS5MaXN0U2NoZWR1bGVSdW5zUmVxdWVzdBoiLmthZ3ppLnYxLkxpc3RTY2hlZHVsZVJ1bnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kagzi_v1_common, file_kagzi_v1_workflow]);
+  fileDesc("CiBrYWd6aS92MS93b3JrZmxvd19zY2hlZHVsZS5wcm90bxIIa2FnemkudjEixQQKEFdvcmtmbG93U2NoZWR1bGUSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3NjaGVkdWxlX2lkGAIgASgJEhIKCnRhc2tfcXVldWUYAyABKAkSFQoNd29ya2Zsb3dfdHlwZRgEIAEoCRIRCgljcm9uX2V4cHIYBSABKAkSDwoHdmVyc2lvbhgGIAEoCRIPCgdlbmFibGVkGAcgASgIEiAKBWlucHV0GAggASgLMhEua2FnemkudjEuUGF5bG9hZBITCgttYXhfY2F0Y2h1cBgJIAEoBRISCgp0b3RhbF9ydW5zGAogASgDEhcKD3N1Y2Nlc3NmdWxfcnVucxgLIAEoAxITCgtmYWlsZWRfcnVucxgMIAEoAxIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1CgxuZXh0X2ZpcmVfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSACIAQESNgoNbGFzdF9maXJlZF9hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIAYgBARIRCgh0aW1lem9uZRjoByABKAkSKwoHb3ZlcmxhcBjpByABKA4yGS5rYWd6aS52MS5TY2hlZHVsZU92ZXJsYXBCDwoNX25leHRfZmlyZV9hdEIQCg5fbGFzdF9maXJlZF9hdCLAAgodQ3JlYXRlV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhIKCnRhc2tfcXVldWUYAiABKAkSFQoNd29ya2Zsb3dfdHlwZRgDIAEoCRIRCgljcm9uX2V4cHIYBCABKAkSIAoFaW5wdXQYBSABKAsyES5rYWd6aS52MS5QYXlsb2FkEhQKB2VuYWJsZWQYBiABKAhIAIgBARIYCgttYXhfY2F0Y2h1cBgHIAEoBUgBiAEBEhQKB3ZlcnNpb24YCCABKAlIAogBARIRCgh0aW1lem9uZRjoByABKAkSKwoHb3ZlcmxhcBjpByABKA4yGS5rYWd6aS52MS5TY2hlZHVsZU92ZXJsYXBCCgoIX2VuYWJsZWRCDgoMX21heF9jYXRjaHVwQgoKCF92ZXJzaW9uIk4KHkNyZWF0ZVdvcmtmbG93U2NoZWR1bGVSZXNwb25zZRIsCghzY2hlZHVsZRgBIAEoCzIaLmthZ3ppLnYxLldvcmtmbG93U2NoZWR1bGUiRAoaR2V0V29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3NjaGVkdWxlX2lkGAIgASgJIksKG0dldFdvcmtmbG93U2NoZWR1bGVSZXNwb25zZRIsCghzY2hlZHVsZRgBIAEoCzIaLmthZ3ppLnYxLldvcmtmbG93U2NoZWR1bGUifgocTGlzdFdvcmtmbG93U2NoZWR1bGVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSFwoKdGFza19xdWV1ZRgCIAEoCUgAiAEBEiMKBHBhZ2UYAyABKAsyFS5rYWd6aS52MS5QYWdlUmVxdWVzdEINCgtfdGFza19xdWV1ZSJwCh1MaXN0V29ya2Zsb3dTY2hlZHVsZXNSZXNwb25zZRItCglzY2hlZHVsZXMYASADKAsyGi5rYWd6aS52MS5Xb3JrZmxvd1NjaGVkdWxlEiAKBHBhZ2UYAiABKAsyEi5rYWd6aS52MS5QYWdlSW5mbyKNBAodVXBkYXRlV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3NjaGVkdWxlX2lkGAIgASgJEhcKCnRhc2tfcXVldWUYAyABKAlIAIgBARIaCg13b3JrZmxvd190eXBlGAQgASgJSAGIAQESFgoJY3Jvbl9leHByGAUgASgJSAKIAQESJQoFaW5wdXQYBiABKAsyES5rYWd6aS52MS5QYXlsb2FkSAOIAQESFAoHZW5hYmxlZBgHIAEoCEgEiAEBEhgKC21heF9jYXRjaHVwGAggASgFSAWIAQESNQoMbmV4dF9maXJlX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgGiAEBEhQKB3ZlcnNpb24YCiABKAlIB4gBARIWCgh0aW1lem9uZRjoByABKAlICIgBARIwCgdvdmVybGFwGOkHIAEoDjIZLmthZ3ppLnYxLlNjaGVkdWxlT3ZlcmxhcEgJiAEBQg0KC190YXNrX3F1ZXVlQhAKDl93b3JrZmxvd190eXBlQgwKCl9jcm9uX2V4cHJCCAoGX2lucHV0QgoKCF9lbmFibGVkQg4KDF9tYXhfY2F0Y2h1cEIPCg1fbmV4dF9maXJlX2F0QgoKCF92ZXJzaW9uQgsKCV90aW1lem9uZUIKCghfb3ZlcmxhcCJOCh5VcGRhdGVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USLAoIc2NoZWR1bGUYASABKAsyGi5rYWd6aS52MS5Xb3JrZmxvd1NjaGVkdWxlIkcKHURlbGV0ZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgtzY2hlZHVsZV9pZBgCIAEoCSJCCh5EZWxldGVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USDwoHZGVsZXRlZBgBIAEoCBIPCgdtZXNzYWdlGAIgASgJIkgKHlRyaWdnZXJXb3JrZmxvd1NjaGVkdWxlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEwoLc2NoZWR1bGVfaWQYAiABKAkiMQofVHJpZ2dlcldvcmtmbG93U2NoZWR1bGVSZXNwb25zZRIOCgZydW5faWQYASABKAkiRgocUGF1c2VXb3JrZmxvd1NjaGVkdWxlUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSEwoLc2NoZWR1bGVfaWQYAiABKAkiTQodUGF1c2VXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USLAoIc2NoZWR1bGUYASABKAsyGi5rYWd6aS52MS5Xb3JrZmxvd1NjaGVkdWxlIkcKHVJlc3VtZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgtzY2hlZHVsZV9pZBgCIAEoCSJOCh5SZXN1bWVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USLAoIc2NoZWR1bGUYASABKAsyGi5rYWd6aS52MS5Xb3JrZmxvd1NjaGVkdWxlImYKF0xpc3RTY2hlZHVsZVJ1bnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgtzY2hlZHVsZV9pZBgCIAEoCRIjCgRwYWdlGAMgASgLMhUua2FnemkudjEuUGFnZVJlcXVlc3QiXgoYTGlzdFNjaGVkdWxlUnVuc1Jlc3BvbnNlEiAKBHJ1bnMYASADKAsyEi5rYWd6aS52MS5Xb3JrZmxvdxIgCgRwYWdlGAIgASgLMhIua2FnemkudjEuUGFnZUluZm8qawoPU2NoZWR1bGVPdmVybGFwEiAKHFNDSEVEVUxFX09WRVJMQVBfVU5TUEVDSUZJRUQQABIZChVTQ0hFRFVMRV9PVkVSTEFQX1NLSVAQARIbChdTQ0hFRFVMRV9PVkVSTEFQX0NBTkNFTBACMtAHChdXb3JrZmxvd1NjaGVkdWxlU2VydmljZRJrChZDcmVhdGVXb3JrZmxvd1NjaGVkdWxlEicua2FnemkudjEuQ3JlYXRlV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QaKC5rYWd6aS52MS5DcmVhdGVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USYgoTR2V0V29ya2Zsb3dTY2hlZHVsZRIkLmthZ3ppLnYxLkdldFdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0GiUua2FnemkudjEuR2V0V29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEmgKFUxpc3RXb3JrZmxvd1NjaGVkdWxlcxImLmthZ3ppLnYxLkxpc3RXb3JrZmxvd1NjaGVkdWxlc1JlcXVlc3QaJy5rYWd6aS52MS5MaXN0V29ya2Zsb3dTY2hlZHVsZXNSZXNwb25zZRJrChZVcGRhdGVXb3JrZmxvd1NjaGVkdWxlEicua2FnemkudjEuVXBkYXRlV29ya2Zsb3dTY2hlZHVsZVJlcXVlc3QaKC5rYWd6aS52MS5VcGRhdGVXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USawoWRGVsZXRlV29ya2Zsb3dTY2hlZHVsZRInLmthZ3ppLnYxLkRlbGV0ZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gigua2FnemkudjEuRGVsZXRlV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlEm4KF1RyaWdnZXJXb3JrZmxvd1NjaGVkdWxlEigua2FnemkudjEuVHJpZ2dlcldvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gikua2FnemkudjEuVHJpZ2dlcldvcmtmbG93U2NoZWR1bGVSZXNwb25zZRJoChVQYXVzZVdvcmtmbG93U2NoZWR1bGUSJi5rYWd6aS52MS5QYXVzZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gicua2FnemkudjEuUGF1c2VXb3JrZmxvd1NjaGVkdWxlUmVzcG9uc2USawoWUmVzdW1lV29ya2Zsb3dTY2hlZHVsZRInLmthZ3ppLnYxLlJlc3VtZVdvcmtmbG93U2NoZWR1bGVSZXF1ZXN0Gigua2FnemkudjEuUmVzdW1lV29ya2Zsb3dTY2hlZHVsZVJlc3BvbnNlElkKEExpc3RTY2hlZHVsZVJ1bnMSIS5rYWd6aS52MS5MaXN0U2NoZWR1bGVSdW5zUmVxdWVzdBoiLmthZ3ppLnYxLkxpc3RTY2hlZHVsZVJ1bnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_kagzi_v1_common, file_kagzi_v1_workflow]);
 
 /**
  * @generated from message kagzi.v1.WorkflowSchedule
@@ -63,7 +63,7 @@ export type WorkflowSchedule = Message<"kagzi.v1.WorkflowSchedule"> & {
   input?: Payload | undefined;
 
   /**
-   * How many missed slots are fired after an outage, the newest ones.
+   * How many missed slots are fired after an outage, the newest ones; negative is all of them.
    *
    * @generated from field: int32 max_catchup = 9;
    */
@@ -103,6 +103,20 @@ export type WorkflowSchedule = Message<"kagzi.v1.WorkflowSchedule"> & {
    * @generated from field: optional google.protobuf.Timestamp last_fired_at = 16;
    */
   lastFiredAt?: Timestamp | undefined;
+
+  /**
+   * Our addition, which older peers ignore: the IANA time zone of the cron expression.
+   *
+   * @generated from field: string timezone = 1000;
+   */
+  timezone: string;
+
+  /**
+   * Our addition, which older peers ignore.
+   *
+   * @generated from field: kagzi.v1.ScheduleOverlap overlap = 1001;
+   */
+  overlap: ScheduleOverlap;
 };
 
 /**
@@ -157,6 +171,20 @@ export type CreateWorkflowScheduleRequest = Message<"kagzi.v1.CreateWorkflowSche
    * @generated from field: optional string version = 8;
    */
   version?: string | undefined;
+
+  /**
+   * Our addition, which older peers ignore: an IANA time zone; empty is UTC.
+   *
+   * @generated from field: string timezone = 1000;
+   */
+  timezone: string;
+
+  /**
+   * Our addition, which older peers ignore.
+   *
+   * @generated from field: kagzi.v1.ScheduleOverlap overlap = 1001;
+   */
+  overlap: ScheduleOverlap;
 };
 
 /**
@@ -324,6 +352,20 @@ export type UpdateWorkflowScheduleRequest = Message<"kagzi.v1.UpdateWorkflowSche
    * @generated from field: optional string version = 10;
    */
   version?: string | undefined;
+
+  /**
+   * Our addition, which older peers ignore: an IANA time zone; empty is UTC.
+   *
+   * @generated from field: optional string timezone = 1000;
+   */
+  timezone?: string | undefined;
+
+  /**
+   * Our addition, which older peers ignore.
+   *
+   * @generated from field: optional kagzi.v1.ScheduleOverlap overlap = 1001;
+   */
+  overlap?: ScheduleOverlap | undefined;
 };
 
 /**
@@ -559,6 +601,47 @@ export type ListScheduleRunsResponse = Message<"kagzi.v1.ListScheduleRunsRespons
  */
 export const ListScheduleRunsResponseSchema: GenMessage<ListScheduleRunsResponse> = /*@__PURE__*/
   messageDesc(file_kagzi_v1_workflow_schedule, 18);
+
+/**
+ * What happens to a slot while a run of the schedule has not ended.
+ *
+ * @generated from enum kagzi.v1.ScheduleOverlap
+ */
+export const ScheduleOverlap = {
+  /**
+   * Both run.
+   *
+   * @generated from enum value: SCHEDULE_OVERLAP_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The slot is left out.
+   *
+   * @generated from enum value: SCHEDULE_OVERLAP_SKIP = 1;
+   */
+  SKIP: 1,
+
+  /**
+   * The earlier run is cancelled.
+   *
+   * @generated from enum value: SCHEDULE_OVERLAP_CANCEL = 2;
+   */
+  CANCEL: 2,
+} as const;
+
+/**
+ * What happens to a slot while a run of the schedule has not ended.
+ *
+ * @generated from enum kagzi.v1.ScheduleOverlap
+ */
+export type ScheduleOverlap = (typeof ScheduleOverlap)[keyof typeof ScheduleOverlap] | UnknownEnum;
+
+/**
+ * Describes the enum kagzi.v1.ScheduleOverlap.
+ */
+export const ScheduleOverlapSchema: GenEnum<ScheduleOverlap> = /*@__PURE__*/
+  enumDesc(file_kagzi_v1_workflow_schedule, 0);
 
 /**
  * Schedules start runs by a cron expression, one run per slot.

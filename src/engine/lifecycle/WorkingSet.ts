@@ -18,6 +18,7 @@ import type {
   WorkerRecord
 } from "../../store/Store.ts"
 import { declaresOtherwise, LimitSet, type Place } from "./limits.ts"
+import { ScheduleSet } from "./ScheduleSet.ts"
 
 /** Loaded or written rows of one kind, and which of them are to be written. */
 class Table<A> {
@@ -84,6 +85,7 @@ const isWait = (step: StepRecord): step is StepRecord & { readonly dueAt: number
 export type Wait = StepRecord & { readonly dueAt: number }
 
 export class WorkingSet {
+  readonly schedules: ScheduleSet
   readonly #namespaces = new Table<NamespaceRecord>()
   readonly #runs = new Table<RunRecord>()
   readonly #steps = new Table<StepRecord>()
@@ -101,6 +103,7 @@ export class WorkingSet {
   #undo: Array<() => void> = []
 
   constructor(wants: Wants, rows: Rows) {
+    this.schedules = new ScheduleSet(rows, (undo) => this.#undo.push(undo))
     this.#limits = new LimitSet(rows.occupancy, wants.claims[0]?.dueBy ?? 0)
     for (const row of rows.namespaces) this.#namespaces.rows.set(row.namespace, row)
     for (const row of rows.runs) {
@@ -149,6 +152,15 @@ export class WorkingSet {
         run.createdAt > found.createdAt ||
         (run.createdAt === found.createdAt && run.runId > found.runId)
       if (newer) found = run
+    }
+    return found
+  }
+
+  /** The runs of a schedule that have not ended. */
+  runsOfSchedule(scheduleId: string): ReadonlyArray<RunRecord> {
+    const found: Array<RunRecord> = []
+    for (const run of this.#runs.rows.values()) {
+      if (run.scheduleId === scheduleId && !isTerminal(run.status)) found.push(run)
     }
     return found
   }
@@ -226,6 +238,7 @@ export class WorkingSet {
   putRun(row: RunRecord): RunRecord {
     const before = this.#runs.rows.get(row.runId)
     this.#undo.push(this.#runs.write(row.runId, row))
+    this.schedules.runChanged(before, row)
     if (this.#limits.moved(before, row)) this.#undo.push(() => this.#limits.moved(row, before))
     this.#runsByExternalId.add(key(row.namespace, row.externalId), row.runId)
     return row
@@ -283,7 +296,8 @@ export class WorkingSet {
       insertSteps: this.#steps.toWrite("insert"),
       updateSteps: this.#steps.toWrite("update"),
       insertWorkers: this.#workers.toWrite("insert"),
-      updateWorkers: this.#workers.toWrite("update")
+      updateWorkers: this.#workers.toWrite("update"),
+      ...this.schedules.changes()
     }
   }
 

@@ -8,9 +8,12 @@ import type { Changes, Rows, Wants } from "../../store/Store.ts"
 import type { Command, Reply } from "../Command.ts"
 import { claimRun } from "./claims.ts"
 import type { Decision } from "./failures.ts"
+import { fireSchedule } from "./firing.ts"
 import type { Circumstances } from "./leases.ts"
 import type { Place } from "./limits.ts"
+import * as Namespaces from "./namespaces.ts"
 import * as Runs from "./runs.ts"
+import * as Schedules from "./schedules.ts"
 import { sleepStep } from "./sleeps.ts"
 import * as Steps from "./steps.ts"
 import * as Workers from "./workers.ts"
@@ -21,6 +24,9 @@ type Rules = {
 }
 
 const rules: Rules = {
+  CreateNamespace: Namespaces.createNamespace,
+  UpdateNamespace: Namespaces.updateNamespace,
+  DrainWorker: Workers.drainWorker,
   StartRun: Runs.startRun,
   CancelRun: Runs.cancelRun,
   TerminateRun: Runs.terminateRun,
@@ -38,7 +44,14 @@ const rules: Rules = {
   RegisterWorker: Workers.registerWorker,
   Heartbeat: Workers.heartbeat,
   DeregisterWorker: Workers.deregisterWorker,
-  ExpireWorkers: Workers.expireWorkers
+  ExpireWorkers: Workers.expireWorkers,
+  CreateSchedule: Schedules.createSchedule,
+  UpdateSchedule: Schedules.updateSchedule,
+  PauseSchedule: Schedules.pauseSchedule,
+  ResumeSchedule: Schedules.resumeSchedule,
+  DeleteSchedule: Schedules.deleteSchedule,
+  TriggerSchedule: Schedules.triggerSchedule,
+  FireSchedule: fireSchedule
 }
 
 /** Applies one command; a refused one leaves the set as it was. */

@@ -16,7 +16,7 @@ export const refused = (
   Result.fail(KagziError.make("PreconditionFailed", message, { metadata }))
 
 export const notFound = (
-  subject: "workflow" | "step" | "worker" | "namespace",
+  subject: "workflow" | "schedule" | "step" | "worker" | "namespace",
   subjectId: string
 ): Result.Result<never, KagziError.KagziError> =>
   Result.fail(KagziError.make("NotFound", `There is no ${subject} ${subjectId}`, { subject, subjectId }))

@@ -29,7 +29,8 @@ export const terminatedMark = "kagzi.terminated"
 export const wasStopped = (run: RunRecord): boolean =>
   run.status === "CANCELLED" || (run.status === "FAILED" && run.error?.metadata[terminatedMark] === "true")
 
-const pending = (
+/** A new run that may be claimed at once. */
+export const pending = (
   fields: Pick<
     RunRecord,
     "namespace" | "runId" | "externalId" | "taskQueue" | "workflowType" | "version" | "priority" | "retryPolicy"

@@ -1,6 +1,7 @@
 /** Which rows a batch of commands needs to see. */
 import type { Wants, WorkerKey } from "../../store/Store.ts"
 import type { ClaimRun, Command } from "../Command.ts"
+import type { FireSchedule } from "../ScheduleCommand.ts"
 import { claimKey } from "./WorkingSet.ts"
 
 /** Collects wants while a batch is read. */
@@ -14,6 +15,9 @@ class Collected {
   readonly workers = new Set<string>()
   readonly workerKeys: Array<WorkerKey> = []
   readonly workerRuns = new Set<string>()
+  readonly schedules = new Set<string>()
+  readonly scheduleRuns = new Set<string>()
+  readonly firing: Array<FireSchedule> = []
   readonly claims = new Map<string, { readonly claim: ClaimRun; count: number }>()
   expires = false
 
@@ -27,6 +31,13 @@ class Collected {
 
 const collect = (wants: Collected, command: Command): void => {
   switch (command._tag) {
+    case "CreateNamespace":
+    case "UpdateNamespace":
+      wants.namespaces.add(command.namespace)
+      return
+    case "DrainWorker":
+      wants.workers.add(command.workerId)
+      return
     case "StartRun":
       wants.namespaces.add(command.namespace)
       wants.externalIds.push({ namespace: command.namespace, externalId: command.externalId })
@@ -78,6 +89,25 @@ const collect = (wants: Collected, command: Command): void => {
     case "ExpireWorkers":
       wants.expires = true
       return
+    case "CreateSchedule":
+      wants.namespaces.add(command.namespace)
+      return
+    case "UpdateSchedule":
+    case "PauseSchedule":
+    case "ResumeSchedule":
+    case "DeleteSchedule":
+      wants.schedules.add(command.scheduleId)
+      return
+    case "TriggerSchedule":
+      wants.namespaces.add(command.namespace)
+      wants.schedules.add(command.scheduleId)
+      return
+    case "FireSchedule":
+      wants.namespaces.add(command.namespace)
+      wants.schedules.add(command.scheduleId)
+      if (command.overlap !== "allow") wants.scheduleRuns.add(command.scheduleId)
+      wants.firing.push(command)
+      return
     case "ClaimRun":
       wants.namespaces.add(command.namespace)
       wants.workers.add(command.workerId)
@@ -103,6 +133,9 @@ export const wantsOf = (
     workers: collected.workers,
     workerKeys: collected.workerKeys,
     workerRuns: collected.workerRuns,
+    schedules: collected.schedules,
+    scheduleRuns: collected.scheduleRuns,
+    slots: collected.firing.map(({ nextFireAt, scheduleId }) => ({ scheduleId, from: nextFireAt, to: at.now })),
     ...(collected.expires ? { quietSince: at.now - at.staleMillis } : {}),
     claims: Array.from(collected.claims.values(), ({ claim, count }) => ({
       namespace: claim.namespace,

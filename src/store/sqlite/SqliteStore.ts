@@ -14,20 +14,24 @@
 import { Clock, Effect, Layer, Option, Result } from "effect"
 import { type Changes, type Rows, type Shape, Store, StoreError } from "../Store.ts"
 import { type Database, open } from "./database.ts"
+import * as counts from "./queries/counts.ts"
 import * as limits from "./queries/limits.ts"
 import * as listings from "./queries/listings.ts"
 import { load } from "./queries/load.ts"
 import * as runs from "./queries/runs.ts"
 import { save } from "./queries/save.ts"
+import * as schedules from "./queries/schedules.ts"
 import * as steps from "./queries/steps.ts"
 import * as workers from "./queries/workers.ts"
 
 /** The store on an open database. */
 export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
   const queries = {
+    counts: counts.make(prepare),
     limits: limits.make(prepare),
     namespaces: workers.makeNamespaces(prepare),
     runs: runs.make(prepare),
+    schedules: schedules.make(prepare),
     steps: steps.make(prepare),
     workers: workers.make(prepare)
   }
@@ -93,11 +97,19 @@ export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
     getStep: (namespace, stepId) => read(() => Option.fromUndefinedOr(lists.step(namespace, stepId))),
     listSteps: (filter, page) => read(() => lists.steps(filter, page)),
     history: (runId, after, maxBytes) => read(() => queries.steps.history(runId, after, maxBytes)),
-    getWorker: (workerId) => read(() => Option.fromUndefinedOr(queries.workers.byId(workerId))),
+    listNamespaces: (page) => read(() => queries.namespaces.page(page)),
+    getWorker: (workerId) => read(() => Option.fromUndefinedOr(queries.workers.described(workerId))),
+    listWorkers: (filter, page) => read(() => queries.workers.page(filter, page)),
+    countWorkers: (namespace) => read(() => queries.workers.count(namespace)),
+    countRuns: (namespace) => read(() => queries.counts.read(namespace)),
     nextDue: (namespace, taskQueue, workflowTypes) =>
       read(() => Option.fromUndefinedOr(queries.runs.nextDue(namespace, taskQueue, workflowTypes))),
     occupancy: (namespace, taskQueue, workflowTypes, now) =>
       read(() => queries.limits.occupancy(namespace, taskQueue, workflowTypes, now)),
+    getSchedule: (namespace, scheduleId) =>
+      read(() => Option.fromUndefinedOr(queries.schedules.get(namespace, scheduleId))),
+    listSchedules: (filter, page) => read(() => queries.schedules.list(filter, page)),
+    schedulesByDue: (limit, after) => read(() => queries.schedules.byDue(limit, after)),
     quietest: read(() => Option.fromUndefinedOr(queries.workers.quietest())),
     ping: read(() => {
       touch.get()

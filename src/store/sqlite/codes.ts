@@ -1,5 +1,6 @@
 /** Numbers that stand for the words of the domain in the database. They are on disk: never renumber them. */
 import type { Status, StepKind, StepStatus } from "../../Run.ts"
+import type { Overlap } from "../../Schedule.ts"
 import type { WorkerStatus } from "../Store.ts"
 
 /** The words by their numbers. */
@@ -29,3 +30,6 @@ export const stepStatuses = inverse(stepStatus)
 
 export const workerStatus: Readonly<Record<WorkerStatus, number>> = { ONLINE: 1, DRAINING: 2, OFFLINE: 3 }
 export const workerStatuses = inverse(workerStatus)
+
+export const overlap: Readonly<Record<Overlap, number>> = { allow: 1, skip: 2, cancel: 3 }
+export const overlaps = inverse(overlap)

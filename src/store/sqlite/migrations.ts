@@ -8,7 +8,8 @@
  * For the same reason `steps.run` is `seq` of the run.
  *
  * Codes: runs.status 1 PENDING, 2 RUNNING, 3 SLEEPING, 4 COMPLETED, 5 FAILED, 6 CANCELLED, 7 SCHEDULED, 8 PAUSED;
- * steps.status 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 FAILED; workers.status 1 ONLINE, 2 DRAINING, 3 OFFLINE.
+ * steps.status 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 FAILED; workers.status 1 ONLINE, 2 DRAINING, 3 OFFLINE;
+ * schedules.overlap 1 allow, 2 skip, 3 cancel.
  * Conditions of partial indexes must appear word for word in the queries that are to use them.
  */
 export const migrations: ReadonlyArray<string> = [
@@ -50,7 +51,8 @@ export const migrations: ReadonlyArray<string> = [
     expiries INTEGER NOT NULL,
     step_count INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
-    step_failed INTEGER NOT NULL
+    step_failed INTEGER NOT NULL,
+    slot INTEGER
   );
   CREATE TABLE run_inputs (seq INTEGER PRIMARY KEY, data BLOB, metadata TEXT);
   CREATE TABLE run_outputs (seq INTEGER PRIMARY KEY, data BLOB, metadata TEXT);
@@ -69,6 +71,20 @@ export const migrations: ReadonlyArray<string> = [
   CREATE INDEX runs_by_status ON runs (namespace, status, created_at, run_id);
   CREATE INDEX runs_by_type ON runs (namespace, workflow_type, created_at, run_id);
   CREATE INDEX runs_by_queue ON runs (namespace, task_queue, created_at, run_id);
+  -- those of schedules, which most runs are not
+  CREATE UNIQUE INDEX runs_by_slot ON runs (schedule_id, slot) WHERE slot IS NOT NULL;
+  CREATE INDEX runs_by_schedule ON runs (schedule_id, created_at, run_id) WHERE schedule_id IS NOT NULL;
+  CREATE INDEX runs_unfinished_by_schedule ON runs (schedule_id) WHERE schedule_id IS NOT NULL AND status NOT IN (4, 5, 6);
+
+  -- how many runs of each kind there are
+  CREATE TABLE run_counts (
+    namespace TEXT NOT NULL,
+    task_queue TEXT NOT NULL,
+    workflow_type TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    PRIMARY KEY (namespace, task_queue, workflow_type, status)
+  ) WITHOUT ROWID;
 
   CREATE TABLE steps (
     seq INTEGER PRIMARY KEY,
@@ -126,6 +142,9 @@ export const migrations: ReadonlyArray<string> = [
   );
   CREATE UNIQUE INDEX workers_by_key
     ON workers (namespace, task_queue, hostname, pid, instance_id) WHERE status <> 3;
+  CREATE INDEX workers_by_id ON workers (namespace, worker_id);
+  CREATE INDEX workers_by_queue ON workers (namespace, task_queue, worker_id);
+  CREATE INDEX workers_by_status ON workers (namespace, status, worker_id);
   CREATE INDEX workers_by_heartbeat ON workers (last_heartbeat_at) WHERE status <> 3;
 
   -- what the workers that are not OFFLINE declared, so that the smallest is one seek away; an empty type is the queue
@@ -138,5 +157,30 @@ export const migrations: ReadonlyArray<string> = [
     PRIMARY KEY (namespace, task_queue, workflow_type, max_concurrent, worker_id)
   ) WITHOUT ROWID;
   CREATE INDEX worker_limits_by_worker ON worker_limits (worker_id);
+
+  CREATE TABLE schedules (
+    seq INTEGER PRIMARY KEY,
+    schedule_id TEXT NOT NULL UNIQUE,
+    namespace TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    task_queue TEXT NOT NULL,
+    workflow_type TEXT NOT NULL,
+    cron_expr TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    version TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    max_catchup INTEGER NOT NULL,
+    overlap INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    next_fire_at INTEGER,
+    last_fired_at INTEGER,
+    total_runs INTEGER NOT NULL,
+    successful_runs INTEGER NOT NULL,
+    failed_runs INTEGER NOT NULL
+  );
+  CREATE TABLE schedule_inputs (seq INTEGER PRIMARY KEY, data BLOB, metadata TEXT);
+  CREATE INDEX schedules_due ON schedules (next_fire_at, schedule_id) WHERE enabled = 1 AND next_fire_at IS NOT NULL;
+  CREATE INDEX schedules_by_age ON schedules (namespace, created_at, schedule_id);
+  CREATE INDEX schedules_by_queue ON schedules (namespace, task_queue, created_at, schedule_id);
   `
 ]

@@ -40,7 +40,7 @@ const mutable = [
   "step_failed"
 ]
 
-export const runColumns = [...fixed, ...mutable]
+export const runColumns = [...fixed, ...mutable, "slot"]
 
 /** Places in `mutable` of the columns that indexes are built on. */
 const indexed = [mutable.indexOf("status"), mutable.indexOf("worker_id"), mutable.indexOf("due_at")]
@@ -71,7 +71,8 @@ export type RunRow = readonly [
   expiries: number,
   stepCount: number,
   sequence: number,
-  stepFailed: number
+  stepFailed: number,
+  slot: number | null
 ]
 
 const fixedValues = (run: RunRecord): Array<SQLInputValue> => [
@@ -106,7 +107,11 @@ const mutableValues = (run: RunRecord): Array<SQLInputValue> => [
   bit(run.stepFailed)
 ]
 
-export const runValues = (run: RunRecord): Array<SQLInputValue> => [...fixedValues(run), ...mutableValues(run)]
+export const runValues = (run: RunRecord): Array<SQLInputValue> => [
+  ...fixedValues(run),
+  ...mutableValues(run),
+  orNull(run.slot)
+]
 
 /**
  * The columns to set, and their values. SQLite writes the entries of every index on a column that is set, changed or
@@ -152,12 +157,14 @@ export const toRunRecord = (row: readonly [...run: RunRow, ...rest: ReadonlyArra
   if (row[18] !== null) run.workerId = row[18]
   if (row[19] !== null) run.dueAt = row[19]
   if (row[21] !== null) run.claimedAt = row[21]
+  if (row[26] !== null) run.slot = row[26]
   return run
 }
 
 /** A run as clients see it at that time. */
 export const toRun = (record: RunRecord, input: Payload, output: Payload | undefined, now: number): Run => {
-  const { claimedAt, dueAt, expiries, leaseEpoch, retryPolicy, sequence, stepCount, stepFailed, ...shown } = record
+  const { claimedAt, dueAt, expiries, leaseEpoch, retryPolicy, sequence, slot, stepCount, stepFailed, ...shown } =
+    record
   const run: Types.Mutable<Run> = { ...shown, input }
   if (output !== undefined) run.output = output
   const wakes = wakeUpAt(record, now)

@@ -23,6 +23,9 @@ export const noWants: Wants = {
   workers: new Set(),
   workerKeys: [],
   workerRuns: new Set(),
+  schedules: new Set(),
+  scheduleRuns: new Set(),
+  slots: [],
   claims: []
 }
 
@@ -37,7 +40,13 @@ export const noChanges: Changes = {
   insertSteps: [],
   updateSteps: [],
   insertWorkers: [],
-  updateWorkers: []
+  updateWorkers: [],
+  insertSchedules: [],
+  updateSchedules: [],
+  scheduleInputs: [],
+  copyScheduleInputs: [],
+  countScheduleRuns: [],
+  deleteSchedules: []
 }
 
 /** A UUID that sorts by its number. */

@@ -24,28 +24,29 @@ const full = (index: string) =>
 
 /** Without statistics SQLite prefers a range of times to a status, whatever they hold. */
 const indexFor = (filter: RunFilter): string => {
+  if (filter.scheduleId !== undefined) return "INDEXED BY runs_by_schedule"
   if (filter.status !== undefined) return "INDEXED BY runs_by_status"
   if (filter.workflowType !== undefined) return "INDEXED BY runs_by_type"
   return filter.taskQueue === undefined ? "INDEXED BY runs_by_age" : "INDEXED BY runs_by_queue"
 }
 
-interface Paging {
+export interface Paging {
   readonly limit: number
   readonly after?: Cursor
   readonly count: boolean
 }
 
-interface Condition {
+export interface Condition {
   readonly sql: string
   readonly params: ReadonlyArray<SQLInputValue>
 }
 
-const where = (conditions: ReadonlyArray<Condition>): Condition => ({
+export const where = (conditions: ReadonlyArray<Condition>): Condition => ({
   sql: `WHERE ${conditions.map((condition) => condition.sql).join(" AND ")}`,
   params: conditions.flatMap((condition) => condition.params)
 })
 
-const equals = (column: string, value: SQLInputValue | undefined): ReadonlyArray<Condition> =>
+export const equals = (column: string, value: SQLInputValue | undefined): ReadonlyArray<Condition> =>
   value === undefined ? [] : [{ sql: `${column} = ?`, params: [value] }]
 
 const runConditions = (filter: RunFilter): ReadonlyArray<Condition> => [
@@ -53,6 +54,7 @@ const runConditions = (filter: RunFilter): ReadonlyArray<Condition> => [
   ...equals("r.status", filter.status === undefined ? undefined : runStatus[filter.status]),
   ...equals("r.workflow_type", filter.workflowType),
   ...equals("r.task_queue", filter.taskQueue),
+  ...equals("r.schedule_id", filter.scheduleId),
   ...(filter.createdAfter === undefined ? [] : [{ sql: "r.created_at > ?", params: [filter.createdAfter] }]),
   ...(filter.createdBefore === undefined ? [] : [{ sql: "r.created_at < ?", params: [filter.createdBefore] }])
 ]
@@ -98,7 +100,7 @@ export const stepPage = (filter: StepFilter, paging: Paging): Condition => {
 const runBytes = (run: Run) => run.input.data.byteLength + (run.output?.data.byteLength ?? 0)
 
 /** Takes rows until there are enough of them, by number or by bytes. Does not read the rest. */
-const take = <Row, A>(
+export const take = <Row, A>(
   rows: Iterable<Row>,
   limit: number,
   decode: (row: Row) => A,
@@ -128,7 +130,7 @@ export const make = (prepare: Prepare, steps: Steps): Listings => {
   const step = prepare<StepRow>(`SELECT ${stepColumns.join(", ")} FROM steps WHERE step_id = ? AND namespace = ?`)
 
   const decodeRun = (row: FullRow, now: number): Run =>
-    toRun(toRunRecord(row), toPayload(row[26], row[27]), row[28] === 1 ? toPayload(row[29], row[30]) : undefined, now)
+    toRun(toRunRecord(row), toPayload(row[27], row[28]), row[29] === 1 ? toPayload(row[30], row[31]) : undefined, now)
   const counted = (
     table: string,
     count: boolean,

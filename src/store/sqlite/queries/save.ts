@@ -1,5 +1,5 @@
 /** Writes what a batch changed. */
-import type { Changes, Rows } from "../../Store.ts"
+import type { Changes, Rows, RunRecord } from "../../Store.ts"
 import type { Queries } from "./load.ts"
 
 /**
@@ -7,7 +7,7 @@ import type { Queries } from "./load.ts"
  * `loaded` is what this transaction saw before.
  */
 export const save = (
-  { limits, namespaces, runs, steps, workers }: Queries,
+  { counts, limits, namespaces, runs, schedules, steps, workers }: Queries,
   changes: Changes,
   loaded: Rows
 ): string | undefined => {
@@ -26,14 +26,37 @@ export const save = (
     limits.update(worker, undefined)
   }
 
+  for (const schedule of changes.updateSchedules) {
+    if (!schedules.update(schedule)) return `schedule ${schedule.scheduleId}`
+  }
+  for (const schedule of changes.insertSchedules) schedules.insert(schedule)
+  for (const { payload, scheduleId } of changes.scheduleInputs) {
+    if (!schedules.putInput(scheduleId, payload)) return `schedule ${scheduleId}`
+  }
+
   const before = new Map(loaded.runs.map((run) => [run.runId, run]))
-  for (const run of changes.updateRuns) if (!runs.update(run, before.get(run.runId))) return `run ${run.runId}`
-  for (const run of changes.insertRuns) runs.insert(run)
+  const moved: Array<readonly [before: RunRecord | undefined, after: RunRecord]> = []
+  for (const run of changes.updateRuns) {
+    const old = before.get(run.runId) ?? runs.byId(run.runId)
+    if (old === undefined || !runs.update(run, old)) return `run ${run.runId}`
+    moved.push([old, run])
+  }
+  for (const run of changes.insertRuns) {
+    runs.insert(run)
+    moved.push([undefined, run])
+  }
+  counts.moved(moved)
   for (const { payload, runId } of changes.inputs) if (!runs.putInput(runId, payload)) return `run ${runId}`
+  for (const { runId, scheduleId } of changes.copyScheduleInputs) {
+    if (!schedules.copyInput(runId, scheduleId)) return `input of schedule ${scheduleId}`
+  }
   for (const { from, runId } of changes.copyInputs) if (!runs.copyInput(runId, from)) return `input of run ${from}`
   for (const { payload, runId } of changes.outputs) if (!runs.putOutput(runId, payload)) return `run ${runId}`
 
   for (const step of changes.updateSteps) if (!steps.update(step)) return `step ${step.stepId}`
   for (const step of changes.insertSteps) if (!steps.insert(step)) return `run ${step.runId}`
+
+  for (const added of changes.countScheduleRuns) schedules.count(added)
+  for (const scheduleId of changes.deleteSchedules) schedules.remove(scheduleId)
   return undefined
 }
