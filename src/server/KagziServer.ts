@@ -129,7 +129,11 @@ const layerListening = (options: Options): Layer.Layer<KagziServer, StartError, 
     Effect.gen(function* () {
       const { grace = "5 seconds", host = "127.0.0.1", maxPayloadBytes, port = 50_051 } = options
       const stopping = yield* Deferred.make<void>()
-      const onRequest = yield* makeRequestHandler(Handlers.entries, Deferred.await(stopping)).pipe(
+      const onRequest = yield* makeRequestHandler(
+        Handlers.entries,
+        Deferred.await(stopping),
+        Handlers.standardEntries
+      ).pipe(
         maxPayloadBytes === undefined
           ? (effect) => effect
           : (effect) => Effect.provideService(effect, MaxPayloadBytes, maxPayloadBytes)

@@ -31,6 +31,7 @@ import type { Entry, Needs } from "./Handler.ts"
 import type { Request, Response } from "./listener.ts"
 import { contentType, metricsPath, scrape } from "./metrics.ts"
 import { readBody } from "./readBody.ts"
+import { type StandardEntry, serveStandard, standardHandlers } from "./standard.ts"
 
 interface Delivery {
   undo: Effect.Effect<void, never, Needs>
@@ -155,11 +156,13 @@ const whole = ({ body, header = new Headers(), status, trailer }: UniversalServe
 /** Answers HTTP requests with the handlers until the scope closes. */
 export const makeRequestHandler = Effect.fnUntraced(function* (
   entries: ReadonlyArray<Entry>,
-  draining: Effect.Effect<void>
+  draining: Effect.Effect<void>,
+  standard: ReadonlyArray<StandardEntry> = []
 ): Effect.fn.Return<(request: Request, response: Response) => void, never, Needs | Scope.Scope> {
   const fibers = yield* FiberSet.make<unknown, unknown>()
   const run: Run = yield* FiberSet.runtime(fibers)<Needs>()
   const handlers = implemented(entries, draining, run)
+  const standards = standardHandlers(standard, draining, yield* Effect.context<Needs>())
   const unknown = entries[0] === undefined ? undefined : unimplemented(entries[0])
 
   const serve = Effect.fnUntraced(function* (
@@ -189,18 +192,24 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
       run(Effect.map(scrape, (text) => plain(response, 200, text, contentType)))
       return
     }
+    const failed = Effect.catchCause((cause: Cause.Cause<unknown>) =>
+      Effect.andThen(
+        Effect.logError("A request could not be answered", cause),
+        Effect.sync(() => response.destroy())
+      )
+    )
+    const other = standards.get(path)
+    if (other !== undefined) {
+      run(failed(serveStandard(other, request, response)))
+      return
+    }
     const handler = handlers.get(path) ?? (rpcContent.test(request.headers["content-type"] ?? "") ? unknown : undefined)
     if (handler === undefined) return plain(response, 404, "Not found\n")
     const delivery = newDelivery()
     run(
       serve(handler, request, response, delivery).pipe(
         Effect.onExit((exit) => (Exit.isSuccess(exit) && exit.value ? Effect.void : delivery.undo)),
-        Effect.catchCause((cause) =>
-          Effect.andThen(
-            Effect.logError("A request could not be answered", cause),
-            Effect.sync(() => response.destroy())
-          )
-        )
+        failed
       )
     )
   }
