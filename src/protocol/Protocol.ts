@@ -8,6 +8,7 @@ import { Context, type Effect, type Option, type Scope } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import type { Payload, Run, Status, Step, StepKind } from "../Run.ts"
+import type { Overlap, Schedule } from "../Schedule.ts"
 
 /** What a start does when its id belongs to a run that has ended. An active run is returned, except for `reject`. */
 export type IfExists = "use-active" | "reject" | "return-finished"
@@ -260,7 +261,59 @@ export interface WorkerLink {
   readonly drain: Effect.Effect<void, KagziError.KagziError>
 }
 
-export interface Shape extends AdminShape {
+/** What of a schedule can be set. Times are milliseconds since the epoch. */
+export interface ScheduleFields {
+  readonly taskQueue?: string
+  readonly workflowType?: string
+  readonly cronExpr?: string
+  /** IANA; UTC unless given. */
+  readonly timezone?: string
+  readonly version?: string
+  readonly input?: Payload
+  readonly enabled?: boolean
+  /** Negative is without limit. */
+  readonly maxCatchup?: number
+  readonly overlap?: Overlap
+  /** Only in an update: takes the place of the next slot. */
+  readonly nextFireAt?: number
+}
+
+/** What can be asked about schedules. */
+export interface ScheduleShape {
+  readonly createSchedule: (
+    request: Omit<ScheduleFields, "nextFireAt"> & {
+      readonly namespace: string
+      readonly taskQueue: string
+      readonly workflowType: string
+      readonly cronExpr: string
+    }
+  ) => Effect.Effect<Schedule, KagziError.KagziError>
+  readonly getSchedule: (namespace: string, scheduleId: string) => Effect.Effect<Schedule, KagziError.KagziError>
+  /** Newest first. */
+  readonly listSchedules: (
+    filter: { readonly namespace: string; readonly taskQueue?: string },
+    page: PageRequest
+  ) => Effect.Effect<Page<Schedule>, KagziError.KagziError>
+  /** What is left out stays. */
+  readonly updateSchedule: (
+    namespace: string,
+    scheduleId: string,
+    fields: ScheduleFields
+  ) => Effect.Effect<Schedule, KagziError.KagziError>
+  readonly pauseSchedule: (namespace: string, scheduleId: string) => Effect.Effect<Schedule, KagziError.KagziError>
+  readonly resumeSchedule: (namespace: string, scheduleId: string) => Effect.Effect<Schedule, KagziError.KagziError>
+  readonly deleteSchedule: (namespace: string, scheduleId: string) => Effect.Effect<void, KagziError.KagziError>
+  /** Starts a run now and gives its id. */
+  readonly triggerSchedule: (namespace: string, scheduleId: string) => Effect.Effect<string, KagziError.KagziError>
+  /** Newest first. */
+  readonly listScheduleRuns: (
+    namespace: string,
+    scheduleId: string,
+    page: PageRequest
+  ) => Effect.Effect<Page<Run>, KagziError.KagziError>
+}
+
+export interface Shape extends AdminShape, ScheduleShape {
   readonly start: (
     request: StartRequest
   ) => Effect.Effect<{ readonly runId: string; readonly alreadyExists: boolean }, KagziError.KagziError>

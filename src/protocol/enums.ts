@@ -11,9 +11,11 @@ import {
   StepStatus as ProtoStepStatus,
   WorkerStatus as ProtoWorkerStatus
 } from "../../gen/kagzi/v1/worker_pb.ts"
+import { ScheduleOverlap as ProtoScheduleOverlap } from "../../gen/kagzi/v1/workflow_schedule_pb.ts"
 import { IfExists as ProtoIfExists, WorkflowStatus as ProtoWorkflowStatus } from "../../gen/kagzi/v1/workflow_pb.ts"
 import type * as KagziError from "../KagziError.ts"
 import type * as Run from "../Run.ts"
+import type { Overlap } from "../Schedule.ts"
 import type { IfExists, WorkerStatus } from "./Protocol.ts"
 
 /** Whether a server answers requests. */
@@ -98,4 +100,10 @@ export const ifExists = twoWay<IfExists>()(ProtoIfExists, {
   UNSPECIFIED: "use-active",
   REJECT: "reject",
   RETURN_FINISHED: "return-finished"
+})
+
+export const overlap = twoWay<Overlap>()(ProtoScheduleOverlap, {
+  UNSPECIFIED: "allow",
+  SKIP: "skip",
+  CANCEL: "cancel"
 })

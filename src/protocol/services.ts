@@ -4,9 +4,10 @@ import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
 import { ExecutionService } from "../../gen/kagzi/v1/execution_pb.ts"
 import { NamespaceService } from "../../gen/kagzi/v1/namespace_pb.ts"
 import { WorkerService } from "../../gen/kagzi/v1/worker_pb.ts"
+import { WorkflowScheduleService } from "../../gen/kagzi/v1/workflow_schedule_pb.ts"
 import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import type { KagziError } from "../KagziError.ts"
-import { executionFeature } from "./extensions.ts"
+import { executionFeature, scheduleFeature } from "./extensions.ts"
 import type { ServerInfo } from "./Protocol.ts"
 import * as Rpc from "./Rpc.ts"
 
@@ -19,12 +20,15 @@ export interface Services {
   readonly admin: Rpc.Client<typeof AdminService>
   readonly execution: Rpc.Client<typeof ExecutionService>
   readonly namespaces: Rpc.Client<typeof NamespaceService>
+  readonly schedules: Rpc.Client<typeof WorkflowScheduleService>
   readonly serverInfo: Effect.Effect<ServerInfo, KagziError>
   /**
    * Whether the server has our additions to the contract. Asked once, and again after a lost connection, behind which
    * another server may have come up.
    */
   readonly hasExecution: Effect.Effect<boolean, KagziError>
+  /** Whether the server knows time zones and overlap policies of schedules. */
+  readonly hasSchedules: Effect.Effect<boolean, KagziError>
 }
 
 export const make = (rpc: Rpc.Shape, options: { readonly plain: boolean }): Effect.Effect<Services> =>
@@ -56,7 +60,11 @@ export const make = (rpc: Rpc.Shape, options: { readonly plain: boolean }): Effe
       admin,
       execution: Rpc.client(ExecutionService, forgetful),
       namespaces: Rpc.client(NamespaceService, forgetful),
+      schedules: Rpc.client(WorkflowScheduleService, forgetful),
       serverInfo,
+      hasSchedules: options.plain
+        ? Effect.succeed(false)
+        : Effect.map(serverInfo, (info) => info.supportedFeatures.includes(scheduleFeature)),
       hasExecution: options.plain
         ? Effect.succeed(false)
         : Effect.flatMap(Ref.get(known), Option.match({ onNone: () => ask, onSome: Effect.succeed }))

@@ -14,6 +14,7 @@ import { Rpc } from "./Rpc.ts"
 import * as Services from "./services.ts"
 import * as Admin from "./unaryAdmin.ts"
 import * as Link from "./unaryLink.ts"
+import * as Schedules from "./unarySchedules.ts"
 
 export interface Options {
   /** Keeps to the plain contract, whatever the server can do. */
@@ -149,6 +150,7 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
 
     return Protocol.of({
       ...Admin.make(services),
+      ...Schedules.make(services),
       start,
       getRun,
       getRunByExternalId,

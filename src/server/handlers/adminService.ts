@@ -5,7 +5,7 @@ import { Engine } from "../../engine/Engine.ts"
 import { timestamp } from "../../protocol/codec.ts"
 import { step as stepMessage } from "../../protocol/codecRun.ts"
 import * as enums from "../../protocol/enums.ts"
-import { executionFeature } from "../../protocol/extensions.ts"
+import { executionFeature, scheduleFeature } from "../../protocol/extensions.ts"
 import { nonEmpty, ofRun, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
@@ -19,7 +19,7 @@ const getServerInfo = entry(methods.getServerInfo, () =>
   Effect.succeed({
     version,
     apiVersion: "v1",
-    supportedFeatures: [executionFeature],
+    supportedFeatures: [executionFeature, scheduleFeature],
     minSdkVersion: "0.1.0"
   })
 )

@@ -7,6 +7,7 @@ import { executionService } from "./executionService.ts"
 import { health } from "./health.ts"
 import { namespaceService } from "./namespaceService.ts"
 import { reflection, reflectionServices } from "./reflection.ts"
+import { scheduleService } from "./scheduleService.ts"
 import { workerService } from "./workerService.ts"
 import { workflowService } from "./workflowService.ts"
 
@@ -16,7 +17,8 @@ export const entries: ReadonlyArray<Entry> = [
   ...workerService,
   ...executionService,
   ...adminService,
-  ...namespaceService
+  ...namespaceService,
+  ...scheduleService
 ]
 
 const ownServices = [...new Set(entries.map(({ method }) => method.parent))]
