@@ -198,14 +198,15 @@ const make = Effect.fnUntraced(function* (options: Options) {
     stats: Effect.fn("Engine.stats")(function* (namespace?: string) {
       const counts = yield* store.countRuns(namespace)
       const workers = yield* store.countWorkers(namespace)
+      const schedules = yield* store.countSchedules(namespace)
       return {
         runs: Reports.total(counts),
         byStatus: Reports.byStatus(counts),
         byType: Reports.byType(counts),
         workers: workers.total,
         onlineWorkers: workers.online,
-        schedules: 0,
-        enabledSchedules: 0
+        schedules: schedules.total,
+        enabledSchedules: schedules.enabled
       }
     }, mapStoreError),
     queueDepths: (namespace) => Effect.map(mapStoreError(store.countRuns(namespace)), Reports.depths),

@@ -327,6 +327,10 @@ export interface Shape {
     filter: { readonly namespace: string; readonly taskQueue?: string },
     page: { readonly limit: number; readonly after?: Cursor; readonly count: boolean }
   ) => Effect.Effect<Page<Schedule>, StoreError>
+  /** Schedules of a namespace, or of all. */
+  readonly countSchedules: (
+    namespace: string | undefined
+  ) => Effect.Effect<{ readonly total: number; readonly enabled: number }, StoreError>
   /** Schedules of all namespaces that are enabled and have a `nextFireAt`, by that, then id; at most `limit` of them. */
   readonly schedulesByDue: (
     limit: number,

@@ -3,6 +3,7 @@ import { describe } from "@effect/vitest"
 import type { Layer } from "effect"
 import type { Store, StoreError } from "../../src/store/Store.ts"
 import { caseOf } from "./store/case.ts"
+import { admin } from "./store/admin.ts"
 import { reads } from "./store/reads.ts"
 import { schedules } from "./store/schedules.ts"
 import { transactions } from "./store/transactions.ts"
@@ -15,6 +16,7 @@ export const storeContract = (name: string, layer: Layer.Layer<Store, StoreError
     transactions(test)
     wants(test)
     reads(test)
+    admin(test)
     schedules(test)
   })
 }

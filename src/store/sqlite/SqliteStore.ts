@@ -109,6 +109,7 @@ export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
     getSchedule: (namespace, scheduleId) =>
       read(() => Option.fromUndefinedOr(queries.schedules.get(namespace, scheduleId))),
     listSchedules: (filter, page) => read(() => queries.schedules.list(filter, page)),
+    countSchedules: (namespace) => read(() => queries.schedules.total(namespace)),
     schedulesByDue: (limit, after) => read(() => queries.schedules.byDue(limit, after)),
     quietest: read(() => Option.fromUndefinedOr(queries.workers.quietest())),
     ping: read(() => {

@@ -169,7 +169,7 @@ export const transactions = (test: Case) => {
         yield* write({ updateWorkers: [changed, beaten] })
         assert.sameDeepMembers([...(yield* see(wants)).workers], [beaten, changed])
         const read = yield* Store.use((store) => Effect.all([store.getWorker(id(1)), store.getWorker(id(9))]))
-        assert.deepStrictEqual(read, [Option.some(beaten), Option.none()])
+        assert.deepStrictEqual(read, [Option.some({ ...beaten, activeRuns: 0 }), Option.none()])
       })
     )
     test(

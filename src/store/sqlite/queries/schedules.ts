@@ -26,6 +26,9 @@ export const sql = {
   byDue: `SELECT ${columns} FROM schedules
     WHERE enabled = 1 AND next_fire_at IS NOT NULL AND (next_fire_at, schedule_id) > (?, ?)
     ORDER BY next_fire_at, schedule_id LIMIT ?`,
+  totals: "SELECT count(*), count(*) FILTER (WHERE enabled = 1) FROM schedules",
+  totalsOfNamespace: `SELECT count(*), count(*) FILTER (WHERE enabled = 1)
+    FROM schedules INDEXED BY schedules_by_age WHERE namespace = ?`,
   unfinished: `SELECT ${runColumns.join(", ")} FROM runs
     WHERE schedule_id = ? AND status NOT IN (4, 5, 6)`,
   slots: "SELECT slot FROM runs WHERE schedule_id = ? AND slot >= ? AND slot <= ?",
@@ -77,6 +80,8 @@ export interface Schedules {
   readonly get: (namespace: string, scheduleId: string) => Schedule | undefined
   readonly list: (filter: ScheduleFilter, paging: Paging) => Page<Schedule>
   readonly byDue: (limit: number, after?: Cursor) => ReadonlyArray<ScheduleRecord & { readonly nextFireAt: number }>
+  /** Of a namespace, or of all. */
+  readonly total: (namespace: string | undefined) => { readonly total: number; readonly enabled: number }
   /** Runs that have not ended. */
   readonly unfinished: (scheduleId: string) => ReadonlyArray<RunRecord>
   /** Slots for which there is a run. */
@@ -94,6 +99,8 @@ export const make = (prepare: Prepare): Schedules => {
   const byId = prepare<ScheduleRow>(sql.byId)
   const get = prepare<FullRow>(sql.get)
   const byDue = prepare<ScheduleRow>(sql.byDue)
+  const totals = prepare<readonly [total: number, enabled: number]>(sql.totals)
+  const totalsOfNamespace = prepare<readonly [total: number, enabled: number]>(sql.totalsOfNamespace)
   const unfinished = prepare<RunRow>(sql.unfinished)
   const slots = prepare<readonly [slot: number]>(sql.slots)
   const insert = prepare(sql.insert)
@@ -128,6 +135,10 @@ export const make = (prepare: Prepare): Schedules => {
     },
     byDue: (limit, after = first) =>
       byDue.all(after.at, after.id, limit).map((row) => ({ ...toScheduleRecord(row), nextFireAt: Number(row[12]) })),
+    total: (namespace) => {
+      const [total, enabled] = (namespace === undefined ? totals.get() : totalsOfNamespace.get(namespace))!
+      return { total, enabled }
+    },
     unfinished: (scheduleId) => unfinished.all(scheduleId).map(toRunRecord),
     slots: ({ from, scheduleId, to }) => slots.all(scheduleId, from, to).map((row) => row[0]),
     insert: (schedule) => {
