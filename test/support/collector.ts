@@ -89,6 +89,10 @@ const take = (into: Collector, sent: Sent) => {
 export const make: Effect.Effect<Collector, never, Scope.Scope> = Effect.acquireRelease(
   Effect.callback<{ readonly collector: Collector; readonly close: () => void }>((resume) => {
     const server = createServer((request, response) => {
+      if (!["/v1/traces", "/v1/logs", "/v1/metrics"].includes(request.url ?? "")) {
+        response.writeHead(404).end()
+        return
+      }
       let text = ""
       request.setEncoding("utf8").on("data", (chunk: string) => {
         text += chunk

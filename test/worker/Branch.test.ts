@@ -95,3 +95,27 @@ describe("random numbers", () => {
     assert.match(first, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   })
 })
+
+describe("a branch in a replay", () => {
+  it("is behind until it has asked for what its earlier pass did, and so are the branches below it", () => {
+    const main = owned()
+    assert.isFalse(Branch.isBehind(main))
+    main.recorded = { operations: 1, forks: 1 }
+    const below = Branch.child(main, 1, "a", "run")
+    assert.isTrue(Branch.isBehind(main))
+    assert.isTrue(Branch.isBehind(below))
+    main.operations = 1
+    assert.isTrue(Branch.isBehind(main))
+    main.forks = 1
+    assert.isFalse(Branch.isBehind(main))
+    assert.isFalse(Branch.isBehind(below))
+    below.recorded = { operations: 1, forks: 0 }
+    assert.isTrue(Branch.isBehind(below))
+    assert.isFalse(Branch.isBehind(main))
+  })
+
+  it("knows the last combinator that each branch opened by what was recorded below", () => {
+    const forks = Branch.recordedForks(["", "1.a", "3.b/2.x/10.y", "3.b/1.z"])
+    assert.deepStrictEqual(Object.fromEntries(forks), { "": 3, "3.b": 2, "3.b/2.x": 10 })
+  })
+})
