@@ -4,6 +4,7 @@ import * as Admin from "./Admin.ts"
 import type { KagziError } from "./KagziError.ts"
 import { Protocol, type Shape as ProtocolShape } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
+import * as ScheduleClient from "./ScheduleClient.ts"
 import * as Handle from "./WorkflowHandle.ts"
 import * as Codec from "./worker/Codec.ts"
 import { type Instant, toMillis } from "./worker/Wait.ts"
@@ -57,6 +58,7 @@ export interface Shape {
   readonly namespace: string
   readonly protocol: ProtocolShape
   readonly workflows: Workflows
+  readonly schedules: ScheduleClient.Schedules
   readonly namespaces: Admin.Namespaces
   readonly admin: Admin.Admin
 }
@@ -99,6 +101,7 @@ export const make = (protocol: ProtocolShape, namespace: string = defaultNamespa
       terminate: (runId, reason, options) => handle(runId, options).terminate(reason),
       retry: (runId, options = {}) => protocol.retryRun(options.namespace ?? namespace, runId)
     },
+    schedules: ScheduleClient.make(protocol, namespace),
     namespaces: Admin.makeNamespaces(protocol),
     admin: Admin.make(protocol, namespace)
   }

@@ -11,6 +11,8 @@ import * as KagziError from "./KagziError.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { IfExists } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
+import * as Schedule from "./Schedule.ts"
+import { fieldsOf, type Settings } from "./ScheduleClient.ts"
 import * as TraceContext from "./TraceContext.ts"
 import * as WorkflowHandle from "./WorkflowHandle.ts"
 import * as Branch from "./worker/Branch.ts"
@@ -67,6 +69,13 @@ export interface StartOptions {
   readonly ifExists?: IfExists | undefined
 }
 
+/** What `schedule` takes: when to start runs, and their input. */
+export type ScheduleOptions<Input> = Settings & {
+  readonly cron: string
+  /** The client's unless given. */
+  readonly namespace?: string | undefined
+} & ([undefined] extends [Input] ? { readonly input?: Input } : { readonly input: Input })
+
 /** The client's namespace counts unless another is given. */
 export interface InNamespace {
   readonly namespace?: string | undefined
@@ -102,6 +111,18 @@ export interface Workflow<in out Input, in out Output, in out Error> {
     input: Input,
     options?: StartOptions
   ) => Effect.Effect<Output, Error | WorkflowHandle.ResultError, KagziClient>
+  /**
+   * Makes a schedule that starts runs of this workflow. `Schedules` looks after it by its `scheduleId`. Fails with
+   * `InvalidArgument` when the input does not fit its schema, or the expression or the time zone makes no sense.
+   *
+   * @example
+   * ```ts
+   * const daily = DailyReport.schedule({ cron: "0 6 * * *", timezone: "Europe/Berlin", input: { region: "eu" } })
+   * ```
+   */
+  readonly schedule: (
+    options: ScheduleOptions<Input>
+  ) => Effect.Effect<Schedule.Description, KagziError.KagziError, KagziClient>
   /** The handle of a run, by the run's id. Asks the server nothing. */
   readonly handle: (
     runId: string,
@@ -215,6 +236,20 @@ export const make = <
     start,
     execute: Effect.fn("Workflow.execute")(function* (input, startOptions) {
       return yield* (yield* start(input, startOptions)).result
+    }),
+    schedule: Effect.fn("Workflow.schedule")(function* (scheduleOptions) {
+      const client = yield* KagziClient
+      const made = yield* client.protocol.createSchedule({
+        ...(yield* fieldsOf(scheduleOptions)),
+        namespace: scheduleOptions.namespace ?? client.namespace,
+        taskQueue: definition.taskQueue,
+        workflowType: name,
+        cronExpr: scheduleOptions.cron,
+        version: scheduleOptions.version ?? options.version ?? "",
+        // Only where nothing is an input may it be left out.
+        input: yield* Effect.mapError(inputCodec.encode(scheduleOptions.input as Input), misfit("input"))
+      })
+      return Schedule.describe(made)
     }),
     handle: (runId, { namespace } = {}) =>
       KagziClient.useSync((client) =>
