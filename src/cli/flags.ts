@@ -46,6 +46,23 @@ export const run = Argument.String("run").pipe(
   Argument.withDescription("The id of a run, or your own id: then its unfinished run, else the newest")
 )
 
+/** The worker that a command is about. */
+export const worker = Argument.String("worker").pipe(Argument.withDescription("The id of a worker"))
+
+/** A task queue. */
+export const queue = Flag.String("queue")
+
+/** How many entries of a list to print. */
+export const limit = Flag.Int("limit").pipe(
+  Flag.withMetavar("n"),
+  Flag.withDescription("At most that many"),
+  Flag.filter(
+    (n) => n >= 1,
+    () => "1 or more"
+  ),
+  Flag.withDefault(20)
+)
+
 const statuses: ReadonlyArray<Status> = ["PENDING", "RUNNING", "SLEEPING", "COMPLETED", "FAILED", "CANCELLED"]
 
 /** A status of runs, in any case. */

@@ -6,12 +6,15 @@ import { dev } from "./dev.ts"
 import { presenter, settle } from "./failure.ts"
 import { health } from "./health.ts"
 import { info } from "./info.ts"
+import { namespace } from "./namespace/namespace.ts"
+import { queue } from "./queue/queue.ts"
 import { server } from "./server.ts"
+import { worker } from "./worker/worker.ts"
 import { workflow } from "./workflow/workflow.ts"
 
 const kagzi = Command.make("kagzi").pipe(
   Command.withDescription("Durable workflows: run a server, start workflows and look after them"),
-  Command.withSubcommands([server, dev, workflow, health, info])
+  Command.withSubcommands([server, dev, workflow, worker, queue, namespace, health, info])
 )
 
 /** Runs the command that the arguments of the process name, and gives the exit code. */

@@ -1,8 +1,9 @@
 /**
- * Runs and steps as JSON for scripts. The names are those of the SDK's own descriptions, times are ISO 8601 in UTC, and
- * what has no value is left out. These shapes only ever grow.
+ * Runs, steps, workers and namespaces as JSON for scripts. The names are those of the SDK's own descriptions, times are
+ * ISO 8601 in UTC, and what has no value is left out. These shapes only ever grow.
  */
 import { Result } from "effect"
+import type { Namespace, Worker } from "../Admin.ts"
 import type { Payload, Run, Step } from "../Run.ts"
 
 /** The newer parts of `JSON`, which the compiler's library does not know yet. */
@@ -79,4 +80,30 @@ export const outcome = (run: Run) => ({
   status: run.status,
   output: value(run.output),
   error: run.error
+})
+
+export const worker = (worker: Worker) => ({
+  workerId: worker.workerId,
+  taskQueue: worker.taskQueue,
+  status: worker.status,
+  version: worker.version,
+  workflowTypes: worker.workflowTypes,
+  hostname: worker.hostname,
+  pid: worker.pid,
+  labels: worker.labels,
+  activeRuns: worker.activeRuns,
+  queueConcurrencyLimit: worker.queueConcurrencyLimit,
+  workflowTypeConcurrency: worker.workflowTypeConcurrency,
+  registeredAt: worker.registeredAt.toISOString(),
+  lastHeartbeatAt: worker.lastHeartbeatAt.toISOString()
+})
+
+export const namespace = (namespace: Namespace) => ({
+  id: namespace.id,
+  name: namespace.name,
+  displayName: namespace.displayName,
+  description: namespace.description,
+  enabled: namespace.enabled,
+  createdAt: namespace.createdAt.toISOString(),
+  updatedAt: namespace.updatedAt.toISOString()
 })

@@ -84,7 +84,7 @@ describe("namespaces", () => {
       assert.strictEqual(yield* codeOf(() => namespaces.createNamespace({ namespace: "default" })), Code.Aborted)
 
       const renamed = yield* run(() => namespaces.updateNamespace({ namespace: "shop", displayName: "Shop" }))
-      assert.deepInclude(renamed.namespace, { id: namespace?.id, displayName: "Shop", description: "sells" })
+      assert.deepInclude(renamed.namespace, { id: namespace?.id ?? "", displayName: "Shop", description: "sells" })
       const emptied = yield* run(() => namespaces.updateNamespace({ namespace: "shop", description: "" }))
       assert.deepInclude(emptied.namespace, { displayName: "Shop", description: "", enabled: true })
       const off = yield* run(() => namespaces.disableNamespace({ namespace: "shop" }))
@@ -99,7 +99,7 @@ describe("namespaces", () => {
   it.live("that do not exist are not found, and that have no name make no sense", () =>
     Effect.gen(function* () {
       const { namespaces } = yield* bench()
-      const calls = [
+      const calls: ReadonlyArray<(request: { readonly namespace: string }) => Promise<unknown>> = [
         namespaces.getNamespace,
         namespaces.updateNamespace,
         namespaces.enableNamespace,
@@ -290,7 +290,10 @@ describe("workers", () => {
       assert.deepStrictEqual(yield* ids({ taskQueue: "mails" }), [two])
       assert.deepStrictEqual(yield* ids({ statusFilter: WorkerStatus.OFFLINE }), [three])
       assert.deepStrictEqual(yield* ids({ statusFilter: WorkerStatus.UNSPECIFIED, taskQueue: "queue" }), [three, one])
-      assert.strictEqual(yield* codeOf(() => admin.listWorkers({ namespace, statusFilter: 9 })), Code.InvalidArgument)
+      assert.strictEqual(
+        yield* codeOf(() => admin.listWorkers({ namespace, statusFilter: 9 as WorkerStatus })),
+        Code.InvalidArgument
+      )
       const first = yield* run(() => admin.listWorkers({ namespace, page: { pageSize: 2, includeTotalCount: true } }))
       assert.deepInclude(first.page, { hasMore: true, totalCount: 3n })
       assert.deepStrictEqual(yield* ids({ page: { pageToken: first.page?.nextPageToken ?? "" } }), [one])

@@ -3,7 +3,7 @@ import { Effect, Option, Stream } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Run } from "../../Run.ts"
 import * as Handle from "../../WorkflowHandle.ts"
-import { status } from "../flags.ts"
+import { limit, queue, status } from "../flags.ts"
 import { print } from "../output.ts"
 import { table } from "../table.ts"
 import { KagziClient } from "../../KagziClient.ts"
@@ -29,16 +29,8 @@ export const list = Command.make(
   {
     status: status.pipe(Flag.withDescription("Only runs with that status"), Flag.optional),
     type: Flag.String("type").pipe(Flag.withDescription("Only runs of that workflow type"), Flag.optional),
-    queue: Flag.String("queue").pipe(Flag.withDescription("Only runs on that task queue"), Flag.optional),
-    limit: Flag.Int("limit").pipe(
-      Flag.withMetavar("n"),
-      Flag.withDescription("At most that many"),
-      Flag.filter(
-        (n) => n >= 1,
-        () => "1 or more"
-      ),
-      Flag.withDefault(20)
-    )
+    queue: queue.pipe(Flag.withDescription("Only runs on that task queue"), Flag.optional),
+    limit
   },
   Effect.fnUntraced(function* ({ limit, queue, status, type }) {
     const { namespace, protocol } = yield* KagziClient
