@@ -11,6 +11,7 @@ const folder = join(import.meta.dirname, "../../examples")
 /** Each example with the line that tells that it showed what it is for. */
 const examples: Readonly<Record<string, string>> = {
   "quickstart/main.ts": "ok      the second worker went on where the first was killed",
+  "scheduled-workflow.ts": "ok    a run knows the schedule that started it",
   "sleep.ts": "ok    all three slept at the same time, although the worker executes one run at a time",
   "fan-out.ts": "ok    the results are in the order of the items",
   "saga.ts": "ok    what was done is undone, last first",
