@@ -8,13 +8,14 @@ import { health } from "./health.ts"
 import { info } from "./info.ts"
 import { namespace } from "./namespace/namespace.ts"
 import { queue } from "./queue/queue.ts"
+import { schedule } from "./schedule/schedule.ts"
 import { server } from "./server.ts"
 import { worker } from "./worker/worker.ts"
 import { workflow } from "./workflow/workflow.ts"
 
 const kagzi = Command.make("kagzi").pipe(
   Command.withDescription("Durable workflows: run a server, start workflows and look after them"),
-  Command.withSubcommands([server, dev, workflow, worker, queue, namespace, health, info])
+  Command.withSubcommands([server, dev, workflow, schedule, worker, queue, namespace, health, info])
 )
 
 /** Runs the command that the arguments of the process name, and gives the exit code. */

@@ -43,7 +43,8 @@ const stdin = Effect.gen(function* () {
   return yield* stdio.stdin.pipe(Stream.decodeText, Stream.mkString)
 }).pipe(Effect.mapError((error) => failed(`Can't read stdin: ${error.message}`)))
 
-const readInput = Effect.fnUntraced(function* (given: Option.Option<string>) {
+/** The input of runs as it was given: text, or `-` for what comes on stdin; null without any. */
+export const readInput = Effect.fnUntraced(function* (given: Option.Option<string>) {
   if (Option.isNone(given)) return nothing
   const text = given.value === "-" ? yield* stdin : given.value
   const parsed = Result.try(() => JSON.parse(text) as unknown)
