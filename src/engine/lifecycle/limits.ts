@@ -73,11 +73,12 @@ export class LimitSet {
   }
 }
 
+export const declaresLimits = (worker: WorkerRecord): boolean =>
+  worker.queueConcurrencyLimit !== undefined || Object.keys(worker.workflowTypeConcurrency).length > 0
+
 /** Whether a worker stopped to declare what it did. */
 export const declaresOtherwise = (before: WorkerRecord, after: WorkerRecord): boolean => {
-  if (before.queueConcurrencyLimit === undefined && Object.keys(before.workflowTypeConcurrency).length === 0) {
-    return false
-  }
+  if (!declaresLimits(before)) return false
   return (
     after.status === "OFFLINE" ||
     before.queueConcurrencyLimit !== after.queueConcurrencyLimit ||

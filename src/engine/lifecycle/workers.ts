@@ -1,7 +1,7 @@
 /** Workers: how they come, show that they live, and go. */
 import { Result } from "effect"
 import { isTerminal } from "../../Run.ts"
-import type { WorkerRecord } from "../../store/Store.ts"
+import type { RunRecord, WorkerRecord } from "../../store/Store.ts"
 import type {
   DeregisterWorker,
   DrainWorker,
@@ -13,6 +13,7 @@ import type {
 } from "../Command.ts"
 import { type Decision, invalid, notFound, refused } from "./failures.ts"
 import * as Leases from "./leases.ts"
+import { declaresLimits } from "./limits.ts"
 import * as Namespaces from "./namespaces.ts"
 import { wasStopped } from "./runs.ts"
 import type { WorkingSet } from "./WorkingSet.ts"
@@ -75,10 +76,17 @@ const find = (set: WorkingSet, workerId: string): Decision<WorkerRecord> => {
   return worker === undefined || worker.status === "OFFLINE" ? notFound("worker", workerId) : Result.succeed(worker)
 }
 
+/**
+ * Whether a lease can't be renewed any more although nobody has claimed the run yet: where limits are kept, its slot has
+ * been free since it ended, and may be taken.
+ */
+const isForfeited = (run: RunRecord, worker: WorkerRecord, now: number): boolean =>
+  declaresLimits(worker) && run.dueAt !== undefined && run.dueAt <= now
+
 /** Renews the leases of the runs that a worker says it holds, and takes back those that never reached it. */
 const renewHeld = (
   set: WorkingSet,
-  workerId: string,
+  worker: WorkerRecord,
   held: ReadonlyArray<Held>,
   at: Leases.Circumstances
 ): Pick<Reply["Heartbeat"], "lost" | "cancelled"> => {
@@ -88,7 +96,7 @@ const renewHeld = (
   for (const entry of held) {
     named.add(entry.runId)
     const run = set.run(entry.runId)
-    if (run !== undefined && Leases.isHeld(run, entry.lease)) {
+    if (run !== undefined && Leases.isHeld(run, entry.lease) && !isForfeited(run, worker, at.now)) {
       set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
     } else if (run !== undefined && isTerminal(run.status) && wasStopped(run)) {
       cancelled.push(entry)
@@ -96,7 +104,7 @@ const renewHeld = (
       lost.push(entry)
     }
   }
-  for (const run of set.runsOf(workerId)) {
+  for (const run of set.runsOf(worker.workerId)) {
     if (!named.has(run.runId) && at.now - (run.claimedAt ?? 0) > handOverMillis) {
       set.putRun(Leases.released(run, at.now))
     }
@@ -113,9 +121,11 @@ export const heartbeat = (
     set.putWorker({ ...worker, lastHeartbeatAt: at.now })
     const shouldDrain = worker.status === "DRAINING"
     if (command.held !== undefined) {
-      return { shouldDrain, ...renewHeld(set, worker.workerId, command.held, at) }
+      return { shouldDrain, ...renewHeld(set, worker, command.held, at) }
     }
-    for (const run of set.runsOf(worker.workerId)) set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
+    for (const run of set.runsOf(worker.workerId)) {
+      if (!isForfeited(run, worker, at.now)) set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
+    }
     return { shouldDrain, lost: [], cancelled: [] }
   })
 

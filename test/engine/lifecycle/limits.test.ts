@@ -108,6 +108,22 @@ describe("the limit of a queue", () => {
     })
   )
 
+  it.effect("does not let a worker renew a lease that has ended, whose slot may be taken", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const [late, other] = [1, 2].map(() => register(world, { queueConcurrencyLimit: 1 }))
+      startAll(world, ["order", "order"])
+      const { lease, run } = world.send(claimCommand(world, late!))!
+      world.now += 60_000
+      assert.notStrictEqual(world.send(claimCommand(world, other!))?.run.runId, run.runId)
+      const held = [{ runId: run.runId, lease }]
+      assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId: late!, held }).lost, held)
+      world.send({ _tag: "Heartbeat", workerId: late! })
+      assert.isAtMost(world.run(run).dueAt ?? 0, world.now)
+      assert.deepStrictEqual(claimed(world, late!, 1), [undefined])
+    })
+  )
+
   const endings: ReadonlyArray<
     readonly [name: string, end: (world: World, run: { runId: string; lease: number }) => void]
   > = [
