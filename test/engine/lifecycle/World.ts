@@ -7,9 +7,16 @@ import type { Decision } from "../../../src/engine/lifecycle/failures.ts"
 import { wantsOf } from "../../../src/engine/lifecycle/wants.ts"
 import type { Code, Detail, KagziError } from "../../../src/KagziError.ts"
 import type { RetryPolicy } from "../../../src/RetryPolicy.ts"
-import type { Payload } from "../../../src/Run.ts"
+import type { Payload, Run } from "../../../src/Run.ts"
 import * as SqliteStore from "../../../src/store/sqlite/SqliteStore.ts"
-import { type Changes, type RunRecord, type Shape, type StepRecord, Store } from "../../../src/store/Store.ts"
+import {
+  type Changes,
+  type RunRecord,
+  type ScheduleRecord,
+  type Shape,
+  type StepRecord,
+  Store
+} from "../../../src/store/Store.ts"
 
 export const payload = (value: unknown): Payload => ({
   data: new TextEncoder().encode(JSON.stringify(value)),
@@ -193,6 +200,35 @@ export class World {
 
   read(runId: string) {
     return Effect.runSync(Effect.flatMap(this.#store.getRun("default", runId), Effect.fromOption))
+  }
+
+  schedule({ scheduleId }: { readonly scheduleId: string }): ScheduleRecord {
+    const wants = { ...wantsOf([], { now: 0, staleMillis: 0 }), schedules: new Set([scheduleId]) }
+    const [found] = Effect.runSync(
+      this.#store.transact(wants, (rows) => ({
+        changes: decide(wants, rows, [], never).changes,
+        value: rows.schedules
+      }))
+    )
+    assert.isDefined(found)
+    return found
+  }
+
+  /** Writes a schedule as no command would. */
+  writeSchedule(schedule: ScheduleRecord): void {
+    const wants = wantsOf([], { now: 0, staleMillis: 0 })
+    Effect.runSync(
+      this.#store.transact(wants, (rows) => ({
+        changes: { ...decide(wants, rows, [], never).changes, updateSchedules: [schedule] },
+        value: undefined
+      }))
+    )
+  }
+
+  /** Newest first. */
+  scheduleRuns(scheduleId: string): ReadonlyArray<Run> {
+    const filter = { namespace: "default", scheduleId }
+    return Effect.runSync(this.#store.listRuns(filter, { limit: 1_000, count: false })).items
   }
 
   disableNamespace(name: string): void {
