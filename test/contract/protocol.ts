@@ -191,6 +191,70 @@ export const suite = (
       })
     )
 
+    it.effect("makes namespaces, changes them, and switches them off and on", () =>
+      Effect.gen(function* () {
+        const protocol = yield* Protocol
+        const namespace = freshNamespace()
+        const made = yield* protocol.createNamespace({ namespace, displayName: "N", description: "ü" })
+        assert.deepInclude(made, { namespace, displayName: "N", description: "ü", enabled: true })
+        assert.isAbove(made.createdAt, 0)
+        assert.deepStrictEqual(yield* protocol.getNamespace(namespace), made)
+        assert.strictEqual((yield* Effect.flip(protocol.createNamespace({ namespace })))._tag, "Conflict")
+        assert.strictEqual((yield* protocol.updateNamespace(namespace, { description: "" })).description, "")
+        assert.isFalse((yield* protocol.disableNamespace(namespace)).enabled)
+        const refused = yield* Effect.flip(protocol.start(startRequest(namespace)))
+        assert.strictEqual(refused._tag, "PreconditionFailed")
+        assert.isTrue((yield* protocol.enableNamespace(namespace)).enabled)
+        const missing = yield* Effect.flip(protocol.getNamespace(`${namespace}-not`))
+        assert.deepInclude(missing, { _tag: "NotFound", subject: "namespace", subjectId: `${namespace}-not` })
+
+        const page = yield* protocol.listNamespaces({ size: 1, includeTotal: true })
+        assert.lengthOf(page.items, 1)
+        assert.isAtLeast(page.total ?? 0, 2)
+        const next = yield* protocol.listNamespaces({ size: 100, token: page.next ?? "" })
+        assert.notInclude(
+          next.items.map((found) => found.namespace),
+          page.items[0]?.namespace
+        )
+      })
+    )
+
+    it.effect("tells of workers, queues and types, and drains workers", () =>
+      Effect.gen(function* () {
+        const { link, namespace, protocol } = yield* started({}, { queueConcurrencyLimit: 5 })
+        yield* protocol.start(startRequest(namespace, { externalId: "b", workflowType: "other", taskQueue: "others" }))
+        const { items } = yield* protocol.listWorkers({ namespace, taskQueue: "orders", status: "ONLINE" }, {})
+        assert.deepStrictEqual(
+          items.map(({ workerId }) => workerId),
+          [link.workerId]
+        )
+        const worker = yield* protocol.getWorker(link.workerId)
+        assert.deepInclude(worker, {
+          ...{ taskQueue: "orders", status: "ONLINE", hostname: "here", pid: 7, version: "1", activeRuns: 1 },
+          ...{ workflowTypes: ["order"], labels: { region: "eu" }, queueConcurrencyLimit: 5 }
+        })
+        assert.isAbove(worker.registeredAt, 0)
+
+        const depth = yield* protocol.queueDepth({ namespace })
+        assert.deepStrictEqual(depth, { pending: 1, running: 1, sleeping: 0, byQueue: { orders: 0, others: 1 } })
+        const ofQueue = yield* protocol.queueDepth({ namespace, taskQueue: "others" })
+        assert.deepStrictEqual(ofQueue, { pending: 1, running: 0, sleeping: 0, byQueue: { others: 1 } })
+        assert.deepStrictEqual(yield* protocol.stats(namespace), {
+          ...{ runs: 2, byStatus: { PENDING: 1, RUNNING: 1 }, byType: { order: 1, other: 1 } },
+          ...{ workers: 1, onlineWorkers: 1, schedules: 0, enabledSchedules: 0 }
+        })
+        assert.isAtLeast((yield* protocol.stats()).runs, 2)
+        const types = yield* protocol.listWorkflowTypes(namespace, { size: 1 })
+        assert.deepStrictEqual(types.items, [{ workflowType: "order", runs: 1, activeRuns: 1, taskQueues: ["orders"] }])
+        assert.isDefined(types.next)
+
+        yield* protocol.drainWorker(link.workerId)
+        assert.strictEqual((yield* protocol.getWorker(link.workerId)).status, "DRAINING")
+        const unknown = "018f3a1e-0000-7000-8000-000000000000"
+        assert.strictEqual((yield* Effect.flip(protocol.drainWorker(unknown)))._tag, "NotFound")
+      })
+    )
+
     it.effect("says what the server is and how it does", () =>
       Effect.gen(function* () {
         const protocol = yield* Protocol
