@@ -19,7 +19,8 @@ export const find = Effect.fnUntraced(function* (id: string) {
   )
 })
 
-const why = (run: Run): string => {
+/** Why a run has no output. */
+export const why = (run: Run): string => {
   if (run.status === "CANCELLED") return `Run ${run.runId} was cancelled`
   return `Run ${run.runId} failed: ${run.error?.message ?? "it did not say why"}`
 }

@@ -11,13 +11,14 @@ import { retry } from "./retry.ts"
 import { execute, start } from "./start.ts"
 import { steps } from "./steps.ts"
 import { terminate } from "./terminate.ts"
+import { watch } from "./watch.ts"
 
 export const workflow = Command.make("workflow").pipe(
   Command.withDescription(
     "Start runs and look after them. With --output json the shapes are stable: each command's help names its own, and times are ISO 8601 in UTC"
   ),
   Command.withShortDescription("Start runs and look after them"),
-  Command.withSubcommands([start, execute, get, list, steps, result, cancel, terminate, retry]),
+  Command.withSubcommands([start, execute, get, list, steps, result, watch, cancel, terminate, retry]),
   Command.provide(Client.layer),
   Command.provide(Logging.layer()),
   Command.withGlobalFlags(clientFlags)
