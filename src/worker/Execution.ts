@@ -291,13 +291,16 @@ export const make = (options: Options): Execution => {
       Effect.uninterruptible
     )
 
-  /** The branch of an operation lost a race: it goes on when the record says that the operation never ends. */
+  /**
+   * The branch of an operation lost a race: it goes on when the record says that the operation never ends. That is seen
+   * to in a fiber of its own, because the body's clock and scheduler are no use for talking to the server.
+   */
   const interrupted = (operation: Operation): Effect.Effect<void> =>
     Effect.suspend(() => {
       remove(operation)
       if (state === "closed" || operation.phase === "dead") return Effect.void
       cancelling++
-      return Effect.gen(function* () {
+      const cancellation = Effect.gen(function* () {
         if (operation.driver !== undefined) yield* Fiber.interrupt(operation.driver)
         const { step } = operation
         if (state === "closed" || step === undefined || step.cancelled) return
@@ -305,7 +308,6 @@ export const make = (options: Options): Execution => {
         records.set(operation.name, { ...step, cancelled: true })
         yield* Effect.catch(link.cancelStep(held, step.stepId), lose)
       }).pipe(
-        Effect.provideContext(context),
         Effect.ensuring(
           Effect.sync(() => {
             cancelling--
@@ -313,6 +315,7 @@ export const make = (options: Options): Execution => {
           })
         )
       )
+      return Effect.asVoid(Fiber.await(fork(cancellation)))
     })
 
   /** A durable operation of the body, from its request to its delivery. */
