@@ -1,7 +1,7 @@
 /**
  * The runs of one worker: takes them from its queues while there is room, executes them, and lets them go.
  */
-import { type Context, Deferred, Duration, Effect, Exit, FiberSet, Option, Schedule, Semaphore } from "effect"
+import { type Context, Deferred, Duration, Effect, FiberSet, Option, Schedule, Semaphore } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type { Held, Notice, Shape as Protocol, Task, WorkerLink, WorkerOptions } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
@@ -105,16 +105,21 @@ export const make = (options: Options): Pool => {
   // A queue
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Takes one run from a queue when there is room for it. Once handed over, it is executed whatever happens. */
+  /**
+   * Takes one run from a queue when there is room for it. Once handed over, it is executed whatever happens. Polls hold
+   * no room, so that an idle queue does not keep it from a busy one; a run for which it is gone meanwhile is given back.
+   */
   const pollOnce = (link: WorkerLink, runs: FiberSet.FiberSet) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        yield* restore(permits.take(1))
-        const task = yield* Effect.onExit(restore(link.poll), (exit) =>
-          Exit.isSuccess(exit) && Option.isSome(exit.value) ? Effect.void : permits.release(1)
-        )
+        yield* restore(permits.withPermit(Effect.void))
+        const task = yield* restore(link.poll)
         if (Option.isNone(task)) return
-        yield* FiberSet.run(runs, Effect.ensuring(Effect.interruptible(execute(link, task.value)), permits.release(1)))
+        const executed = Effect.interruptible(execute(link, task.value)).pipe(
+          permits.withPermitsIfAvailable(1),
+          Effect.flatMap((done) => (Option.isSome(done) ? Effect.void : Effect.ignore(link.release(task.value))))
+        )
+        yield* FiberSet.run(runs, executed, { startImmediately: true })
       })
     )
 
