@@ -57,6 +57,9 @@ interface Operation extends Body.Request {
   step: Step | undefined
 }
 
+/** How long a body may wait for something that is not durable before it counts as stuck. */
+const pureWait = "1 second"
+
 /** The run is no longer this worker's. */
 class Lost extends Data.TaggedError("Lost")<{ readonly cause: KagziError.KagziError | undefined }> {}
 
@@ -144,10 +147,25 @@ export const make = (options: Options): Execution => {
           pump()
         } else if (count.waiting > 0) {
           yield* park
+        } else if (count.dead > 0) {
+          yield* endDead(before)
         }
-      })
+      }).pipe(orLose)
     )
   }
+
+  /** Nothing will ever wake a body that waits only for what the record says never ends: its code has changed. */
+  const endDead = (before: number) =>
+    Effect.andThen(
+      Effect.sleep(pureWait),
+      Effect.sync(() => {
+        if (state !== "active" || before !== activity) return
+        for (const operation of [...operations]) {
+          if (operation.phase === "dead") end(operation, Effect.die(Mismatch.lostRace(operation.name)))
+        }
+        pump()
+      })
+    )
 
   const park = Effect.gen(function* () {
     state = "parking"
@@ -162,6 +180,7 @@ export const make = (options: Options): Execution => {
     } else {
       state = "active"
       for (const operation of operations) if (operation.phase !== "dead") drive(operation, true)
+      if (bodyExit !== undefined) yield* conclude(bodyExit)
     }
   })
 
@@ -176,6 +195,7 @@ export const make = (options: Options): Execution => {
       follow(operation, ask).pipe(
         Effect.catchTag("Lost", ({ cause }) => lose(cause)),
         Effect.catch((defect) => Effect.sync(() => end(operation, Effect.die(defect)))),
+        orLose,
         Effect.ensuring(Effect.sync(pump))
       )
     )
@@ -348,7 +368,7 @@ export const make = (options: Options): Execution => {
     bodyFiber = fiber
     fiber.addObserver((exit) => {
       bodyExit = exit
-      if (state === "active") fork(conclude(exit))
+      if (state === "active") fork(orLose(conclude(exit)))
     })
   }
 
@@ -389,6 +409,12 @@ export const make = (options: Options): Execution => {
         : Effect.logDebug("Let go of a run", cause.message).pipe(Effect.annotateLogs({ run_id: run.runId }))
     })
 
+  /** Whatever goes wrong in here must not leave the run in the hands of a worker that does nothing for it. */
+  const orLose = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.catchDefect(effect, (defect) =>
+      Effect.andThen(Effect.logError("Letting go of a run after an unforeseen error", defect), lose(undefined))
+    )
+
   return {
     link,
     held: () => held,
@@ -414,7 +440,7 @@ export const make = (options: Options): Execution => {
           if (record.cancelled && record.sequence !== undefined) deliveries.skip(record.sequence)
         }
         if (bodyFiber === undefined) start()
-        else if (bodyExit !== undefined) fork(conclude(bodyExit))
+        else if (bodyExit !== undefined) fork(orLose(conclude(bodyExit)))
         else for (const operation of operations) if (operation.phase === "waiting") drive(operation, false)
         pump()
         return Deferred.await(outcome)
