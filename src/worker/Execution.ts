@@ -80,6 +80,8 @@ export const make = (options: Options): Execution => {
   let outcome = Deferred.makeUnsafe<Outcome>()
   let bodyExit: Exit.Exit<Payload, KagziError.Detail> | undefined
   let state: "active" | "parking" | "parked" | "closing" | "closed" = "parked"
+  /** The run has ended, here or from outside. */
+  let stopped = false
   let unnumbered = 0
   /** Operations by phase. */
   const count: Record<Phase, number> = { busy: 0, waiting: 0, ended: 0, dead: 0 }
@@ -341,7 +343,8 @@ export const make = (options: Options): Execution => {
   /** A durable operation of the body, from its request to its delivery. */
   const request = (asked: Body.Request): Effect.Effect<Payload, KagziError.Detail> =>
     Effect.suspend(() => {
-      if (state === "closed") return Effect.interrupt
+      // A body that is only let go must not notice; one whose run has ended is on its way out.
+      if (state === "closed") return stopped ? Effect.interrupt : Effect.never
       return Effect.callback<Payload, KagziError.Detail>((resume) => {
         const operation: Operation = { ...asked, resume, phase: "waiting", driver: undefined, step: undefined }
         operations.add(operation)
@@ -374,6 +377,7 @@ export const make = (options: Options): Execution => {
 
   const conclude = Effect.fnUntraced(function* (exit: Exit.Exit<Payload, KagziError.Detail>) {
     state = "closing"
+    stopped = true
     const refused = (error: KagziError.KagziError) =>
       error._tag === "InvalidArgument"
         ? link.failRun(held, { ...KagziError.toDetail(error), nonRetryable: true })
@@ -393,6 +397,11 @@ export const make = (options: Options): Execution => {
     operations.clear()
   }
 
+  const stop = () => {
+    stopped = true
+    bodyFiber?.interruptUnsafe()
+  }
+
   const finish = (how: Outcome) => {
     Deferred.doneUnsafe(outcome, Exit.succeed(how))
   }
@@ -400,9 +409,8 @@ export const make = (options: Options): Execution => {
   const lose = (cause: KagziError.KagziError | undefined) =>
     Effect.suspend(() => {
       if (state === "closed") return Effect.void
-      const ended = cause?.metadata["kagzi.run"]
       close()
-      if (ended !== undefined) bodyFiber?.interruptUnsafe()
+      if (cause?.metadata["kagzi.run"] !== undefined) stop()
       finish("lost")
       return cause === undefined
         ? Effect.void
@@ -422,7 +430,7 @@ export const make = (options: Options): Execution => {
     cancel: Effect.suspend(() => {
       if (state !== "closed") {
         close()
-        bodyFiber?.interruptUnsafe()
+        stop()
         finish("lost")
       }
       return Effect.void

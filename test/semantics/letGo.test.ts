@@ -1,0 +1,32 @@
+/** What a body notices when its worker lets go of the run while it computes: nothing. */
+import { assert, it } from "@effect/vitest"
+import { Deferred, Effect, Schema } from "effect"
+import { Step, Workflow } from "../../src/index.ts"
+import { client, Ledger, withWorker } from "../support/harness.ts"
+
+const Computing = Workflow.make("computing", { taskQueue: "computing", output: Schema.String })
+
+it.live("a body whose run is given back while it computes runs no finalizer of its own", () =>
+  Effect.gen(function* () {
+    const ledger = new Ledger()
+    const computing = yield* Deferred.make<void>()
+    let go = false
+    const implementation = Computing.implement(() =>
+      Effect.gen(function* () {
+        yield* Step.run("first", ledger.note("first"))
+        yield* Deferred.succeed(computing, undefined)
+        while (!go) yield* Effect.yieldNow
+        yield* ledger.note("computed")
+        return yield* Step.run("second", ledger.note("second"))
+      }).pipe(Effect.ensuring(ledger.note("finalized")))
+    )
+    const handle = yield* Computing.start(undefined)
+    yield* withWorker(implementation)(Deferred.await(computing))
+    go = true
+    while (ledger.count("computed") === 0) yield* Effect.yieldNow
+    yield* Effect.yieldNow
+    assert.deepStrictEqual(ledger.entries, ["first", "computed"])
+    assert.strictEqual(yield* withWorker(implementation)(handle.result), "second")
+    assert.deepStrictEqual(ledger.entries, ["first", "computed", "computed", "second", "finalized"])
+  }).pipe(Effect.provide(client))
+)
