@@ -32,6 +32,23 @@ describe("under the plain contract", () => {
     }).pipe(Effect.provide(client))
   )
 
+  it.live("code that asks for another kind of step than it did is told so", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const before = Plain.implement(() => Effect.as(Workflow.sleep("nap", "20 millis"), "slept"))
+      const after = Plain.implement(() => Step.run("nap", ledger.note("nap")))
+      const handle = yield* Plain.start(undefined)
+      yield* withWorker(before)(
+        Effect.gen(function* () {
+          while ((yield* handle.status) !== "SLEEPING") yield* Effect.sleep(1)
+        })
+      )
+      const error = yield* Effect.flip(withWorker(after)(handle.result))
+      assert.include(String(error), "NonDeterministic")
+      assert.deepStrictEqual(ledger.entries, [])
+    }).pipe(Effect.provide(client))
+  )
+
   it.live("a sleep ends that is due while another branch works", () =>
     Effect.gen(function* () {
       const ledger = new Ledger()

@@ -14,6 +14,9 @@ import type { WorkingSet } from "./WorkingSet.ts"
 /** Marks, in an error's metadata, a step whose branch lost a race. */
 export const cancelledMark = "kagzi.cancelled"
 
+/** Marks, in an error's metadata, that the code of a workflow asks for something else than what is on record. */
+export const mismatchMark = "kagzi.mismatch"
+
 const problemOf = (command: BeginStep, now: number): string | undefined => {
   if (command.name === "") return "step_name must not be empty"
   const policy = command.retryPolicy === undefined ? undefined : RetryPolicy.problem(command.retryPolicy)
@@ -84,7 +87,8 @@ export const beginStep = (
   }
   if (known.kind !== command.kind) {
     return refused(
-      `Workflow ${run.runId} is non-deterministic: step ${known.name} was recorded as ${known.kind} and is now ${command.kind}`
+      `Workflow ${run.runId} is non-deterministic: step ${known.name} was recorded as ${known.kind} and is now ${command.kind}`,
+      { [mismatchMark]: known.kind }
     )
   }
   if (known.cancelled) return Result.succeed({ step: known, execute: false })
