@@ -1,6 +1,7 @@
 /** A run as the program that started it sees it: with the types of its workflow. `Workflow` gives handles out. */
 import { Effect, Option, Schema, Stream } from "effect"
 import * as KagziError from "./KagziError.ts"
+import { terminatedMark } from "./marks.ts"
 import type { Page, PageRequest, Shape as ProtocolShape } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
 import type * as Codec from "./worker/Codec.ts"
@@ -64,9 +65,6 @@ export interface Definition<Output> {
   readonly output: Codec.Codec<Output>
   readonly error: Codec.AnySchema | undefined
 }
-
-/** Marks, in an error's metadata, that the run was terminated. */
-const terminatedMark = "kagzi.terminated"
 
 /** The handle of a run. `Error` is what the schema of the definition decodes to. */
 export const make = <Output, Error>(

@@ -14,7 +14,7 @@ interface Room {
   readonly mayImport: ReadonlyArray<string>
 }
 
-const kernel = ["src/KagziError.ts", "src/RetryPolicy.ts", "src/Run.ts"]
+const kernel = ["src/KagziError.ts", "src/RetryPolicy.ts", "src/Run.ts", "src/marks.ts"]
 const effect = ["effect", "effect/"]
 const wire = ["gen/", "@bufbuild/protobuf", "@bufbuild/protobuf/", "@connectrpc/connect", "@connectrpc/connect/"]
 const nodeTransport = ["@connectrpc/connect-node"]
@@ -23,7 +23,7 @@ const nodeTransport = ["@connectrpc/connect-node"]
 const rooms: ReadonlyArray<Room> = [
   {
     name: "kernel",
-    files: /^src\/(KagziError|RetryPolicy|Run)\.ts$/,
+    files: /^src\/(KagziError|RetryPolicy|Run|marks)\.ts$/,
     mayImport: [...effect, ...kernel]
   },
   {

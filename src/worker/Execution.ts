@@ -8,6 +8,7 @@
  */
 import { Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler } from "effect"
 import * as KagziError from "../KagziError.ts"
+import { mismatchMark, runStatusMark } from "../marks.ts"
 import type { Held, StepReply, Task, WorkerLink } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import * as Run from "../Run.ts"
@@ -306,7 +307,7 @@ export const make = (options: Options): Execution => {
       Effect.mapError((error) =>
         error._tag === "InvalidArgument"
           ? error
-          : error.metadata["kagzi.mismatch"] === undefined
+          : error.metadata[mismatchMark] === undefined
             ? new Lost({ cause: error })
             : new Branch.NonDeterministic({ message: error.message })
       ),
@@ -410,7 +411,7 @@ export const make = (options: Options): Execution => {
     Effect.suspend(() => {
       if (state === "closed") return Effect.void
       close()
-      if (cause?.metadata["kagzi.run"] !== undefined) stop()
+      if (cause?.metadata[runStatusMark] !== undefined) stop()
       finish("lost")
       return cause === undefined
         ? Effect.void

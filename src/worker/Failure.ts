@@ -1,13 +1,11 @@
 /** How what went wrong in a step or a body becomes a failure on record. */
 import { Cause, Duration, Formatter, Option, Predicate } from "effect"
 import * as KagziError from "../KagziError.ts"
+import { tagMark } from "../marks.ts"
 import { AmbiguousStep, NonDeterministic } from "./Branch.ts"
 
 /** Marks failures that come from a bug: something thrown instead of failed with. */
 export const defectMark = "kagzi.defect"
-
-/** The name of a failure's class, which `nonRetryableErrors` of a policy can list. */
-export const tagMark = "kagzi.tag"
 
 /** What a record without its error is read as; servers always keep one. */
 export const unknown: KagziError.Detail = KagziError.toDetail(

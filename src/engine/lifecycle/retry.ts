@@ -1,5 +1,6 @@
 /** Whether a failed attempt is repeated, and when. */
 import type * as KagziError from "../../KagziError.ts"
+import { tagMark } from "../../marks.ts"
 import type * as RetryPolicy from "../../RetryPolicy.ts"
 
 /** Ten years in milliseconds: the longest that anything waits. */
@@ -40,7 +41,7 @@ export const isListed = (nonRetryableErrors: ReadonlyArray<string>, error: Kagzi
     (entry) =>
       entry !== "" &&
       (plainCode(entry) === plainCode(error.code) ||
-        entry === error.metadata["kagzi.tag"] ||
+        entry === error.metadata[tagMark] ||
         error.message.startsWith(entry))
   )
 
