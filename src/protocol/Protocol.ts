@@ -7,10 +7,7 @@
 import { Context, type Effect, type Option, type Scope } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
-import type { Payload, Run, Status, Step, StepKind } from "../Run.ts"
-
-/** What a start does when its id belongs to a run that has ended. An active run is returned, except for `reject`. */
-export type IfExists = "use-active" | "reject" | "return-finished"
+import type { IfExists, Payload, Run, Status, Step, StepKind } from "../Run.ts"
 
 export interface StartRequest {
   readonly namespace: string

@@ -14,7 +14,6 @@ import {
 import { IfExists as ProtoIfExists, WorkflowStatus as ProtoWorkflowStatus } from "../../gen/kagzi/v1/workflow_pb.ts"
 import type * as KagziError from "../KagziError.ts"
 import type * as Run from "../Run.ts"
-import type { IfExists } from "./Protocol.ts"
 
 /** Whether a worker takes tasks, is finishing what it has, or is gone. */
 export type WorkerStatus = "ONLINE" | "DRAINING" | "OFFLINE"
@@ -97,7 +96,7 @@ export const servingStatus = twoWay<ServingStatus>()(ProtoServingStatus, {
   NOT_SERVING: "NOT_SERVING"
 })
 
-export const ifExists = twoWay<IfExists>()(ProtoIfExists, {
+export const ifExists = twoWay<Run.IfExists>()(ProtoIfExists, {
   UNSPECIFIED: "use-active",
   REJECT: "reject",
   RETURN_FINISHED: "return-finished"
