@@ -45,14 +45,19 @@ export interface Workflows {
   readonly steps: (runId: string, options?: InNamespace) => Stream.Stream<Run.StepDescription, KagziError>
   /** Waits for the end of the run: its output as JSON, or what it failed with. */
   readonly result: (runId: string, options?: InNamespace) => Effect.Effect<unknown, Handle.ResultError>
+  /** Cancels a run and gives its status after that. `PreconditionFailed` when it has ended. */
   readonly cancel: (runId: string, options?: InNamespace) => Effect.Effect<Run.Status, KagziError>
+  /** Ends a run as failed, at once and without compensation. `PreconditionFailed` when it has ended. */
   readonly terminate: (runId: string, reason: string, options?: InNamespace) => Effect.Effect<Run.Status, KagziError>
   /** Starts a new run with the input of one that has ended, and gives the id of the new run. */
   readonly retry: (runId: string, options?: InNamespace) => Effect.Effect<string, KagziError>
 }
 
+/** What a server tells of itself. */
 export interface Admin {
+  /** Its versions, and the additions to the contract that it supports. */
   readonly serverInfo: Effect.Effect<ServerInfo, KagziError>
+  /** Whether it and its database work. */
   readonly health: Effect.Effect<{ readonly serving: boolean; readonly message: string }, KagziError>
 }
 

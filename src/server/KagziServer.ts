@@ -31,7 +31,7 @@ export interface EngineOptions {
   readonly lease?: Duration.Input
   /** How long a worker may be silent before it counts as gone. By default 30 seconds. */
   readonly staleAfter?: Duration.Input
-  /** The most bytes of one input or output. By default 2097152; larger ones don't fit into a message with an answer. */
+  /** The most bytes of one input or output. By default 2097152; a whole request has room for 4194304. */
   readonly maxPayloadBytes?: number
 }
 
