@@ -32,7 +32,7 @@ export interface Options {
   readonly heartbeatMillis: number
   /** The most commands in one transaction. Default 512. */
   readonly maximumBatch: number
-  /** How many bytes of payloads a page of history holds; a page has at least one step. Default 1 MiB. */
+  /** How many bytes of payloads and failures a page of history holds; a page has at least one step. Default 1 MiB. */
   readonly historyBytes: number
 }
 

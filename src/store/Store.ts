@@ -207,8 +207,8 @@ export interface Shape {
     page: { readonly limit: number; readonly after?: Cursor; readonly count: boolean }
   ) => Effect.Effect<Page<Run.Step>, StoreError>
   /**
-   * The latest attempt of every step of a run, by position, for replay: at most `maxBytes` of payloads a page, and
-   * at least one step. `after` is the position of the last step of the page before.
+   * The latest attempt of every step of a run, by position, for replay: at most `maxBytes` of payloads and failures a
+   * page, and at least one step. `after` is the position of the last step of the page before.
    */
   readonly history: (
     runId: string,
