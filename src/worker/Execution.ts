@@ -45,6 +45,8 @@ export interface Execution {
   readonly abandon: Effect.Effect<void>
   /** The run was cancelled: interrupts the steps and the body. */
   readonly cancel: Effect.Effect<void>
+  /** After one of those: waits until the steps have ended, with what they do about an interruption. */
+  readonly quiet: Effect.Effect<void>
 }
 
 /** Where an operation is: on its way to or from the server, waiting for its time, ended, or never to end. */
@@ -88,6 +90,8 @@ export const make = (options: Options): Execution => {
   const count: Record<Phase, number> = { busy: 0, waiting: 0, ended: 0, dead: 0 }
   let cancelling = 0
   let activity = 0
+  /** What was being done when the run was let go. */
+  const leaving: Array<Fiber.Fiber<void>> = []
   let pumping = false
   let checking = false
 
@@ -394,7 +398,11 @@ export const make = (options: Options): Execution => {
 
   const close = () => {
     state = "closed"
-    for (const operation of operations) operation.driver?.interruptUnsafe()
+    for (const { driver } of operations) {
+      if (driver === undefined) continue
+      driver.interruptUnsafe()
+      leaving.push(driver)
+    }
     operations.clear()
   }
 
@@ -428,6 +436,7 @@ export const make = (options: Options): Execution => {
     link,
     held: () => held,
     abandon: lose(undefined),
+    quiet: Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(leaving))),
     cancel: Effect.suspend(() => {
       if (state !== "closed") {
         close()

@@ -43,6 +43,12 @@ const reconnect = Schedule.min([Schedule.exponential("100 millis"), Schedule.spa
 /** How long a worker that has never reached its server keeps trying before it fails. */
 const firstContact = Duration.seconds(10)
 
+/** How long a shutdown waits for what interrupted steps do about that, before others may execute them again. */
+const cleanUp = Duration.seconds(5)
+
+/** How long a shutdown tries to tell the server. Untold, the server finds out by itself. */
+const farewell = Duration.seconds(2)
+
 /** Failures that pass by themselves. */
 const isPassing = (error: KagziError.KagziError) =>
   error._tag === "Unavailable" || error._tag === "Timeout" || error._tag === "Internal"
@@ -218,14 +224,18 @@ export const make = (options: Options): Pool => {
   const drain = (runs: FiberSet.FiberSet) =>
     Effect.gen(function* () {
       yield* Deferred.succeed(stopping, undefined)
-      yield* Effect.forEach(links, (link) => Effect.ignore(link.drain), { concurrency: "unbounded", discard: true })
+      yield* Effect.forEach(links, (link) => Effect.timeoutOption(Effect.ignore(link.drain), farewell), {
+        concurrency: "unbounded",
+        discard: true
+      })
       yield* Effect.timeoutOption(FiberSet.awaitEmpty(runs), options.gracePeriod)
       yield* Effect.forEach(
         [...active.values()],
         (execution) =>
           execution.abandon.pipe(
             Effect.andThen(Effect.logWarning("Giving back a run that did not end within the grace period")),
-            Effect.andThen(Effect.ignore(execution.link.release(execution.held()))),
+            Effect.andThen(Effect.timeoutOption(execution.quiet, cleanUp)),
+            Effect.andThen(Effect.timeoutOption(Effect.ignore(execution.link.release(execution.held())), farewell)),
             Effect.annotateLogs({ run_id: execution.held().runId })
           ),
         { concurrency: "unbounded", discard: true }
