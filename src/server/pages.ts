@@ -5,11 +5,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import type * as KagziError from "../KagziError.ts"
 import { int64 } from "../protocol/codec.ts"
 import type { Payload, Run, Step } from "../Run.ts"
-import type { Cursor, Page } from "../store/Store.ts"
+import { type Cursor, type Page, pageBytes } from "../store/Store.ts"
 import { invalid } from "./checks.ts"
-
-/** A page is ended early before its items pass this size, because peers take messages of at most 4 MiB. */
-export const maxPageBytes = 3 * 1024 * 1024
 
 /** What a list allows. */
 export interface Sizes {
@@ -111,7 +108,7 @@ export const read = Effect.fnUntraced(function* <A extends Parameters<typeof wir
     more = next.hasMore
     for (const item of next.items) {
       bytes += wireBytes(item)
-      if (items.length > 0 && bytes > maxPageBytes) {
+      if (items.length > 0 && bytes > pageBytes) {
         full = true
         more = true
         break

@@ -159,7 +159,10 @@ export interface Cursor {
   readonly id: string
 }
 
-/** A page of a listing ends before its payloads exceed this many bytes; it has at least one row if there is one. */
+/**
+ * A page of a listing ends before its payloads exceed this many bytes, because peers take messages of at most 4 MiB; it
+ * has at least one row if there is one.
+ */
 export const pageBytes = 3 * 1024 * 1024
 
 /** One page of a listing. `limit` is the most rows wanted; `total` is counted only when asked for. */
