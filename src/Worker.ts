@@ -36,7 +36,7 @@ export interface Options<W extends Workflow.Implementation.Any = Workflow.Implem
   readonly labels?: Readonly<Record<string, string>>
   /**
    * How long a shutdown waits for active runs to end or park, before it interrupts their steps and gives the runs back
-   * to the server; 30 seconds unless given.
+   * to the server; 30 seconds unless given. A number is milliseconds.
    */
   readonly gracePeriod?: Duration.Input
   /** The most parked runs kept in memory to go on in place, without a replay; 1,000 unless given. */

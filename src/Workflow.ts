@@ -246,7 +246,8 @@ const policyOf = ({ retries, retryPolicy }: StartOptions) => {
 }
 
 /**
- * Waits, for as long as it takes and through crashes. A name makes the wait easier to find among the run's steps.
+ * Waits, for as long as it takes and through crashes. A number is milliseconds. A name makes the wait easier to find
+ * among the run's steps.
  *
  * **Gotchas**
  *

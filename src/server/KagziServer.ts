@@ -19,7 +19,7 @@ import * as Stores from "./stores.ts"
 export { type Reason, StartError } from "./StartError.ts"
 export { fromUrl, memory, type ServerStore, sqlite } from "./stores.ts"
 
-/** What rules the life of runs and workers on a server. */
+/** What rules the life of runs and workers on a server. A number for a duration is milliseconds. */
 export interface EngineOptions {
   /** Where runs are kept. `memory` unless told otherwise. */
   readonly store?: Stores.ServerStore
