@@ -70,7 +70,9 @@ describe("README.md", () => {
 
   it("names scripts and files that exist", () => {
     const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
-    const named = [...readme.matchAll(/npm (?:run ([a-z:]+)|(start|test)\b)/g)].map(([, run, name]) => run ?? name ?? "")
+    const named = [...readme.matchAll(/npm (?:run ([a-z:]+)|(start|test)\b)/g)].map(
+      ([, run, name]) => run ?? name ?? ""
+    )
     assert.isAbove(named.length, 0)
     assert.deepStrictEqual(
       named.filter((name) => scripts[name] === undefined),
