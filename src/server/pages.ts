@@ -65,7 +65,7 @@ const payloadBytes = (payload: Payload | undefined): number => {
 }
 
 /** An upper bound, near enough, of what a run or a step takes on the wire. */
-export const wireBytes = (
+const wireBytes = (
   item: Pick<Run, "error"> & { readonly input?: Payload; readonly output?: Payload | undefined } & (
       | Pick<Step, "name">
       | Pick<Run, "externalId" | "taskQueue" | "workflowType">
