@@ -186,7 +186,7 @@ export const make = (options: Options): Execution => {
       finish("parked")
     } else {
       state = "active"
-      for (const operation of operations) if (operation.phase !== "dead") drive(operation, true)
+      for (const operation of operations) if (operation.phase === "waiting") drive(operation, true)
       if (bodyExit !== undefined) yield* conclude(bodyExit)
     }
   })
