@@ -83,13 +83,7 @@ export const layerEngine = (options: EngineOptions = {}): Layer.Layer<Engine.Eng
         dayMillis
       )
       const leaseMillis = yield* millis(options.lease, "lease", Engine.defaults.leaseMillis, 1_000, dayMillis)
-      const staleMillis = yield* millis(
-        options.staleAfter,
-        "staleAfter",
-        Engine.defaults.staleMillis,
-        1_000,
-        dayMillis
-      )
+      const staleMillis = yield* millis(options.staleAfter, "staleAfter", Engine.defaults.staleMillis, 1_000, dayMillis)
       for (const [name, value] of [
         ["lease", leaseMillis],
         ["staleAfter", staleMillis]
