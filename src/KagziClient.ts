@@ -47,7 +47,9 @@ export interface Workflows {
   readonly steps: (runId: string, options?: InNamespace) => Stream.Stream<Run.StepDescription, KagziError>
   /** Waits for the end of the run: its output as JSON, or what it failed with. */
   readonly result: (runId: string, options?: InNamespace) => Effect.Effect<unknown, Handle.ResultError>
+  /** Cancels a run and gives its status after that. `PreconditionFailed` when it has ended. */
   readonly cancel: (runId: string, options?: InNamespace) => Effect.Effect<Run.Status, KagziError>
+  /** Ends a run as failed, at once and without compensation. `PreconditionFailed` when it has ended. */
   readonly terminate: (runId: string, reason: string, options?: InNamespace) => Effect.Effect<Run.Status, KagziError>
   /** Starts a new run with the input of one that has ended, and gives the id of the new run. */
   readonly retry: (runId: string, options?: InNamespace) => Effect.Effect<string, KagziError>

@@ -18,6 +18,7 @@ const fields = (nonRetryable: boolean) => ({
   subject: Schema.optional(Schema.String),
   /** The id of that thing. */
   subjectId: Schema.optional(Schema.String),
+  /** Whatever else there is to say. Keys that begin with `kagzi.` are Kagzi's own. */
   metadata: Schema.Record(Schema.String, Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed({})))
 })
 
@@ -107,7 +108,7 @@ export const schema = Schema.Union([
   Timeout
 ])
 
-/** What an error may carry beside its code and message. */
+/** What an error may carry beside its code and message. A number for `retryAfter` is milliseconds. */
 export interface Fields {
   readonly nonRetryable?: boolean
   readonly retryAfter?: Duration.Input

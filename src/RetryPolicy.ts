@@ -21,12 +21,17 @@ export interface RetryPolicy {
   readonly nonRetryableErrors: ReadonlyArray<string>
 }
 
-/** What `make` takes. */
+/** What `make` takes. A number for an interval is milliseconds. */
 export interface Options {
+  /** Executions in all, the first included; 0 is unlimited. */
   readonly maximumAttempts?: number
+  /** Delay before the second attempt. */
   readonly initialInterval?: Duration.Input
+  /** What each further delay is multiplied by; at least 1. */
   readonly backoffCoefficient?: number
+  /** The longest delay. */
   readonly maximumInterval?: Duration.Input
+  /** Codes, tags, or beginnings of messages of errors that are not retried. */
   readonly nonRetryableErrors?: ReadonlyArray<string>
 }
 

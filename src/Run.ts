@@ -18,6 +18,16 @@ export interface Payload {
 /** What stands for an absent value: JSON `null`. Payloads are never empty. */
 export const nothing: Payload = { data: new TextEncoder().encode("null"), metadata: {} }
 
+/** The longest that a sleep or a retry may wait, in milliseconds: 10 years, of which three may be leap years. */
+export const longestWaitMillis = 3_653 * 24 * 60 * 60 * 1_000
+
+/**
+ * What a start does when a run has its id. One that has not ended is given (`use-active`, `return-finished`) or refused
+ * with `Conflict` (`reject`). In place of one that has ended a new run is started (`use-active`), or it is given
+ * (`return-finished`) or refused.
+ */
+export type IfExists = "use-active" | "reject" | "return-finished"
+
 /** What a step is: code that ran, a timer, or another workflow. */
 export type StepKind = "FUNCTION" | "SLEEP" | "CHILD_WORKFLOW"
 

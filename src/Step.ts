@@ -31,7 +31,10 @@ export interface Options<
   readonly error?: Err | undefined
   /** What it leaves open is taken from the worker's default, then from the run's policy. */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
-  /** The longest that one attempt may take; then it fails with `Timeout`, which is retried like other failures. */
+  /**
+   * The longest that one attempt may take; then it fails with `Timeout`, which is retried like other failures. A number
+   * is milliseconds.
+   */
   readonly timeout?: Limit
   /** Sets the step apart from others of its name, whatever order they run in. */
   readonly key?: string | undefined

@@ -19,9 +19,12 @@ export interface Options<W extends Workflow.Implementation.Any = Workflow.Implem
   readonly namespace?: string
   /** The most runs executed at a time; 100 unless given. Parked runs don't count. */
   readonly maxConcurrent?: number
-  /** The most runs of the worker's own queue executed at a time by all its workers together. */
+  /**
+   * The most runs of the worker's own queue executed at a time by all its workers together. The server records this and
+   * the next limit, and enforces neither yet.
+   */
   readonly queueConcurrencyLimit?: number
-  /** The same for each workflow type. */
+  /** The same for each workflow type, by its name. */
   readonly workflowTypeConcurrency?: Readonly<Record<string, number>>
   /** For steps that have no policy of their own, or leave fields of it out. */
   readonly defaultStepRetry?: RetryPolicy.RetryPolicy
@@ -29,10 +32,11 @@ export interface Options<W extends Workflow.Implementation.Any = Workflow.Implem
   readonly hostname?: string
   /** The version of the worker's code, shown in listings. */
   readonly version?: string
+  /** Whatever else tells workers apart, shown in listings. */
   readonly labels?: Readonly<Record<string, string>>
   /**
    * How long a shutdown waits for active runs to end or park, before it interrupts their steps and gives the runs back
-   * to the server; 30 seconds unless given.
+   * to the server; 30 seconds unless given. A number is milliseconds.
    */
   readonly gracePeriod?: Duration.Input
   /** The most parked runs kept in memory to go on in place, without a replay; 1,000 unless given. */
@@ -55,7 +59,7 @@ export interface Worker {
   readonly run: Effect.Effect<void, KagziError>
 }
 
-/** Sets up a worker. Closing the scope shuts it down. */
+/** Sets up a worker. Closing the scope shuts it down. Fails with `InvalidArgument` when an option makes no sense. */
 export const make = Effect.fn("Worker.make")(function* <W extends Workflow.Implementation.Any>(
   options: Options<W>
 ): Effect.fn.Return<Worker, KagziError, KagziClient | Workflow.Implementation.Services<W> | Scope.Scope> {

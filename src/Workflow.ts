@@ -6,10 +6,9 @@
  * and single-fiber combinators.
  */
 import { DateTime, type Duration, Effect, Random, Result } from "effect"
-import { KagziClient } from "./KagziClient.ts"
+import { type InNamespace, KagziClient } from "./KagziClient.ts"
 import * as KagziError from "./KagziError.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import type { IfExists } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
 import * as Schedule from "./Schedule.ts"
 import { fieldsOf, type Settings } from "./ScheduleClient.ts"
@@ -22,6 +21,7 @@ import * as TypedFailure from "./worker/TypedFailure.ts"
 import * as Wait from "./worker/Wait.ts"
 import { type Info, WorkflowRun } from "./worker/WorkflowRun.ts"
 
+export type { InNamespace } from "./KagziClient.ts"
 export {
   type Handle,
   type ResultError,
@@ -43,7 +43,7 @@ export interface MakeOptions<In extends Codec.AnySchema, Out extends Codec.AnySc
   readonly output?: Out | undefined
   /** The typed failures that reach the caller as they are. Any other error reaches it inside `WorkflowFailed`. */
   readonly error?: Err | undefined
-  /** The version that new runs get unless their start says otherwise. */
+  /** The version that new runs get unless their start says otherwise; the server's default, `1`, unless given. */
   readonly version?: string | undefined
 }
 
@@ -56,17 +56,14 @@ export interface StartOptions {
   readonly id?: string | undefined
   /** The client's unless given. */
   readonly namespace?: string | undefined
+  /** The definition's unless given. */
   readonly version?: string | undefined
   /** For the run as a whole: without a policy a failed run is not executed again. Also the last resort of its steps. */
   readonly retryPolicy?: RetryPolicy.RetryPolicy | undefined
   /** `maximumAttempts` of the policy: executions in all, the first included; 0 is unlimited. */
   readonly retries?: number | undefined
-  /**
-   * What happens when a run has that id. One that has not ended is given (`use-active`, and `return-finished`) or refused
-   * with `Conflict` (`reject`); instead of one that has ended a new run is started (`use-active`), or it is refused, or
-   * given (`return-finished`). `use-active` unless given.
-   */
-  readonly ifExists?: IfExists | undefined
+  /** What happens when a run has that id; `use-active` unless given. */
+  readonly ifExists?: Run.IfExists | undefined
 }
 
 /** What `schedule` takes: when to start runs, and their input. */
@@ -75,11 +72,6 @@ export type ScheduleOptions<Input> = Settings & {
   /** The client's unless given. */
   readonly namespace?: string | undefined
 } & ([undefined] extends [Input] ? { readonly input?: Input } : { readonly input: Input })
-
-/** The client's namespace counts unless another is given. */
-export interface InNamespace {
-  readonly namespace?: string | undefined
-}
 
 /** The name and the types of a workflow, and the ways to run it. */
 export interface Workflow<in out Input, in out Output, in out Error> {
@@ -100,13 +92,14 @@ export interface Workflow<in out Input, in out Output, in out Error> {
   ) => Implementation<ServicesOf<R>>
   /**
    * Starts a run. Fails with `InvalidArgument`, and sends nothing, when the input does not fit its schema or the retry
-   * policy makes no sense.
+   * policy makes no sense; with `Conflict` when `ifExists` refuses it; with `Unavailable` when the server can't be
+   * reached.
    */
   readonly start: (
     input: Input,
     options?: StartOptions
   ) => Effect.Effect<WorkflowHandle.Handle<Output, Error>, KagziError.KagziError, KagziClient>
-  /** Starts a run and waits for its result. */
+  /** Starts a run and waits for its result; fails as `start` and the handle's `result` do. */
   readonly execute: (
     input: Input,
     options?: StartOptions
@@ -128,7 +121,10 @@ export interface Workflow<in out Input, in out Output, in out Error> {
     runId: string,
     options?: InNamespace
   ) => Effect.Effect<WorkflowHandle.Handle<Output, Error>, never, KagziClient>
-  /** The handle of the active run with that id of its caller, else of the newest that has ended; `NotFound` without any. */
+  /**
+   * The handle of the active run with that id of its caller, else of the newest that has ended. `NotFound` without any,
+   * `InvalidArgument` when the run is of another workflow.
+   */
   readonly byId: (
     id: string,
     options?: InNamespace
@@ -286,7 +282,8 @@ const policyOf = ({ retries, retryPolicy }: StartOptions) => {
 }
 
 /**
- * Waits, for as long as it takes and through crashes. A name makes the wait easier to find among the run's steps.
+ * Waits, for as long as it takes and through crashes. A number is milliseconds. A name makes the wait easier to find
+ * among the run's steps.
  *
  * **Gotchas**
  *
@@ -305,7 +302,13 @@ export const sleep: {
   )
 }
 
-/** Waits until then; not at all when that is past. A number is milliseconds since the epoch. */
+/**
+ * Waits until then; not at all when that is past. A number is milliseconds since the epoch.
+ *
+ * **Gotchas**
+ *
+ * What is no point in time, or more than 10 years away, is a defect that ends the run with `InvalidArgument`.
+ */
 export const sleepUntil: {
   (when: Wait.Instant): Effect.Effect<void, never, WorkflowRun>
   (name: string, when: Wait.Instant): Effect.Effect<void, never, WorkflowRun>

@@ -1,6 +1,7 @@
 /** A run as the program that started it sees it: with the types of its workflow. `Workflow` gives handles out. */
 import { Effect, Option, Schema, Stream } from "effect"
 import * as KagziError from "./KagziError.ts"
+import { terminatedMark } from "./marks.ts"
 import type { Page, PageRequest, Shape as ProtocolShape } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
 import type * as Codec from "./worker/Codec.ts"
@@ -39,14 +40,18 @@ export class WorkflowTerminated extends Schema.TaggedError<WorkflowTerminated>("
 /** How a run can end without a result, beside the errors that its workflow declares. */
 export type ResultError = WorkflowFailed | WorkflowCancelled | WorkflowTerminated | KagziError.KagziError
 
-/** A run of a workflow. */
+/**
+ * A run of a workflow. Whatever is asked of a run that the server does not know fails with `NotFound`; `result`,
+ * `status` and `describe` fail with `InvalidArgument` when it is of another workflow.
+ */
 export interface Handle<out Output, out Error> {
   readonly runId: string
   /** Whether the run was there before; a start then had no effect. */
   readonly alreadyExists: boolean
-  /** Waits for the end of the run, however long that takes: its output, or what it failed with. */
+  /** Waits for the end of the run, however long that takes and through lost connections: its output, or its failure. */
   readonly result: Effect.Effect<Output, Error | ResultError>
   readonly status: Effect.Effect<Run.Status, KagziError.KagziError>
+  /** All there is to know of the run, its input and output as JSON. */
   readonly describe: Effect.Effect<Run.Description, KagziError.KagziError>
   /** Every attempt of every step so far, in the order they were begun. */
   readonly steps: Effect.Effect<ReadonlyArray<Run.StepDescription>, KagziError.KagziError>
@@ -54,7 +59,7 @@ export interface Handle<out Output, out Error> {
   readonly cancel: Effect.Effect<Run.Status, KagziError.KagziError>
   /** Ends the run as failed, at once and without compensation. `PreconditionFailed` when it has ended. */
   readonly terminate: (reason: string) => Effect.Effect<Run.Status, KagziError.KagziError>
-  /** Starts a new run with the input of this one, which must have ended. */
+  /** Starts a new run with the input of this one. `PreconditionFailed` unless this one has ended. */
   readonly retry: Effect.Effect<Handle<Output, Error>, KagziError.KagziError>
 }
 
@@ -64,9 +69,6 @@ export interface Definition<Output> {
   readonly output: Codec.Codec<Output>
   readonly error: Codec.AnySchema | undefined
 }
-
-/** Marks, in an error's metadata, that the run was terminated. */
-const terminatedMark = "kagzi.terminated"
 
 /** The handle of a run. `Error` is what the schema of the definition decodes to. */
 export const make = <Output, Error>(

@@ -14,7 +14,14 @@ interface Room {
   readonly mayImport: ReadonlyArray<string>
 }
 
-const kernel = ["src/KagziError.ts", "src/RetryPolicy.ts", "src/Run.ts", "src/Schedule.ts", "src/TraceContext.ts"]
+const kernel = [
+  "src/KagziError.ts",
+  "src/RetryPolicy.ts",
+  "src/Run.ts",
+  "src/Schedule.ts",
+  "src/TraceContext.ts",
+  "src/marks.ts"
+]
 const effect = ["effect", "effect/"]
 const wire = ["gen/", "@bufbuild/protobuf", "@bufbuild/protobuf/", "@connectrpc/connect", "@connectrpc/connect/"]
 const nodeTransport = ["@connectrpc/connect-node"]
@@ -23,7 +30,7 @@ const nodeTransport = ["@connectrpc/connect-node"]
 const rooms: ReadonlyArray<Room> = [
   {
     name: "kernel",
-    files: /^src\/(KagziError|RetryPolicy|Run|Schedule|TraceContext)\.ts$/,
+    files: /^src\/(KagziError|RetryPolicy|Run|Schedule|TraceContext|marks)\.ts$/,
     mayImport: [...effect, ...kernel]
   },
   {

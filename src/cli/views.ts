@@ -70,6 +70,8 @@ export const step = (step: Step) => ({
   createdAt: time(step.createdAt),
   startedAt: time(step.startedAt),
   finishedAt: time(step.finishedAt),
+  dueAt: time(step.dueAt),
+  cancelled: step.cancelled,
   childRunId: step.childRunId
 })
 

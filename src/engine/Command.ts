@@ -7,12 +7,9 @@
  */
 import type * as KagziError from "../KagziError.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
-import type { Payload, Run, Status, Step, StepKind } from "../Run.ts"
+import type { IfExists, Payload, Run, Status, Step, StepKind } from "../Run.ts"
 import type { NamespaceRecord, WorkerKey, WorkerRecord } from "../store/Store.ts"
 import type { ScheduleCommand, ScheduleReply } from "./ScheduleCommand.ts"
-
-/** What a start does when the id belongs to a run that has ended. An active run is always returned, except for `reject`. */
-export type IfExists = "use-active" | "reject" | "return-finished"
 
 interface OfRun {
   readonly namespace: string

@@ -153,6 +153,8 @@ export const make = Effect.fnUntraced(function* (
       if (submitted.length === 0) {
         bell.closeUnsafe()
         yield* bell.await
+        // The commands that this turn of the event loop brings go together.
+        yield* Effect.yieldNow
       }
       yield* commitNext
       // Lets the answers go out and the next commands come in, which the transaction may have held up.

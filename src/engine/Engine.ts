@@ -6,7 +6,7 @@
  */
 import { Context, Effect, Latch, Layer, Option } from "effect"
 import { SecureRandom } from "effect/crypto"
-import * as KagziError from "../KagziError.ts"
+import type * as KagziError from "../KagziError.ts"
 import type { Run, Step } from "../Run.ts"
 import type { Schedule } from "../Schedule.ts"
 import {
@@ -24,6 +24,7 @@ import type { ClaimRun, Command, Reply } from "./Command.ts"
 import * as Committer from "./Committer.ts"
 import { Endings } from "./Endings.ts"
 import { expireWorkers } from "./expiry.ts"
+import { notFound } from "./lifecycle/failures.ts"
 import * as Namespaces from "./lifecycle/namespaces.ts"
 import { wantsOf } from "./lifecycle/wants.ts"
 import { WorkingSet } from "./lifecycle/WorkingSet.ts"
@@ -45,7 +46,7 @@ export interface Options {
   readonly heartbeatMillis: number
   /** The most commands in one transaction. Default 512. */
   readonly maximumBatch: number
-  /** How many bytes of payloads a page of history holds; a page has at least one step. Default 1 MiB. */
+  /** How many bytes of payloads and failures a page of history holds; a page has at least one step. Default 1 MiB. */
   readonly historyBytes: number
 }
 
@@ -133,12 +134,12 @@ const ensureDefaultNamespace = Effect.fnUntraced(function* (store: Shape, id: st
   })
 })
 
-const notFound = (subject: string, subjectId: string) =>
-  KagziError.make("NotFound", `There is no ${subject} ${subjectId}`, { subject, subjectId })
-
-const found = <A>(effect: Effect.Effect<Option.Option<A>, StoreError>, subject: string, id: string): Answer<A> =>
+const found = <A>(
+  effect: Effect.Effect<Option.Option<A>, StoreError>,
+  ...[subject, id]: Parameters<typeof notFound>
+): Answer<A> =>
   Effect.flatMap(mapStoreError(effect), (option) =>
-    Option.isSome(option) ? Effect.succeed(option.value) : Effect.fail(notFound(subject, id))
+    Option.isSome(option) ? Effect.succeed(option.value) : Effect.fromResult(notFound(subject, id))
   )
 
 const makeSecureRandom = Effect.map(Effect.serviceOption(SecureRandom.SecureRandom), (given) =>

@@ -14,7 +14,7 @@ const contendedMillis = 5
 
 const none: ReadonlySet<string> = new Set()
 
-/** The most bytes of payloads in a task; over it, the history is left to be asked for. */
+/** The most bytes of payloads and failures in a task; over it, the history is left to be asked for. */
 const taskBytes = 3 * 1_048_576
 
 export const make = (
@@ -81,7 +81,11 @@ export const make = (
     if (run._tag === "None") return undefined
     const page = yield* store.history(runId, 0, options.historyBytes)
     const bytes = page.steps.reduce(
-      (sum, step) => sum + step.input.data.byteLength + (step.output?.data.byteLength ?? 0),
+      (sum, step) =>
+        sum +
+        step.input.data.byteLength +
+        (step.output?.data.byteLength ?? 0) +
+        (step.error === undefined ? 0 : JSON.stringify(step.error).length),
       run.value.input.data.byteLength
     )
     const fits = bytes <= taskBytes

@@ -11,14 +11,20 @@ const retryMillis = 1_000
  * is overdue later, so nothing needs to wake this.
  */
 export const expireWorkers = (store: Shape, committer: Committer, staleMillis: number): Effect.Effect<never> =>
-  Effect.gen(function* () {
-    const now = yield* store.now
-    const quietest = yield* store.quietest
-    const overdueAt = Option.getOrElse(quietest, () => now) + staleMillis
-    if (overdueAt > now) yield* Effect.sleep(overdueAt - now)
-    else yield* committer.execute({ _tag: "ExpireWorkers" })
-  }).pipe(
-    Effect.catchTag("StoreError", (error) => Effect.andThen(logStoreError(error), Effect.sleep(retryMillis))),
-    Effect.catch(() => Effect.sleep(retryMillis)),
-    Effect.forever
+  Effect.flatMap(store.now, (listeningSince) =>
+    Effect.gen(function* () {
+      const now = yield* store.now
+      const quietest = yield* store.quietest
+      const silentSince = Math.max(
+        listeningSince,
+        Option.getOrElse(quietest, () => now)
+      )
+      const overdueAt = silentSince + staleMillis
+      if (overdueAt > now) yield* Effect.sleep(overdueAt - now)
+      else yield* committer.execute({ _tag: "ExpireWorkers" })
+    }).pipe(
+      Effect.catchTag("StoreError", (error) => Effect.andThen(logStoreError(error), Effect.sleep(retryMillis))),
+      Effect.catch(() => Effect.sleep(retryMillis)),
+      Effect.forever
+    )
   )

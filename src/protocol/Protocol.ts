@@ -7,11 +7,8 @@
 import { Context, type Effect, type Option, type Scope } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
-import type { Payload, Run, Status, Step, StepKind } from "../Run.ts"
+import type { IfExists, Payload, Run, Status, Step, StepKind } from "../Run.ts"
 import type { Overlap, Schedule } from "../Schedule.ts"
-
-/** What a start does when its id belongs to a run that has ended. An active run is returned, except for `reject`. */
-export type IfExists = "use-active" | "reject" | "return-finished"
 
 export interface StartRequest {
   readonly namespace: string

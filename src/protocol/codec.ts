@@ -20,7 +20,7 @@ import {
 import type { HeldRun, HeldRunSchema } from "../../gen/kagzi/v1/worker_pb.ts"
 import * as KagziError from "../KagziError.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
-import type { Payload } from "../Run.ts"
+import { nothing, type Payload } from "../Run.ts"
 import * as enums from "./enums.ts"
 import type { Held } from "./Protocol.ts"
 
@@ -103,23 +103,18 @@ export const readDuration = (message: Duration, field: string): Read<number> => 
     : Result.fail(`${field} is not a valid duration`)
 }
 
-const nullText: Uint8Array = new TextEncoder().encode("null")
-
-/** A payload that says `null`: what an absent value is written as. */
-export const nullPayload: Payload = { data: nullText, metadata: {} }
-
 export const payload = (value: Payload): ProtoPayload =>
   create(PayloadSchema, {
     // Peers can't tell an empty payload from none.
-    data: value.data.length === 0 ? nullText : value.data,
+    data: value.data.length === 0 ? nothing.data : value.data,
     metadata: value.metadata
   })
 
 /** An absent or empty payload reads as `null`. */
 export const readPayload = (message: ProtoPayload | undefined): Payload =>
   message === undefined
-    ? nullPayload
-    : { data: message.data.length === 0 ? nullText : message.data, metadata: message.metadata }
+    ? nothing
+    : { data: message.data.length === 0 ? nothing.data : message.data, metadata: message.metadata }
 
 /** On the wire a zero field is inherited and a negative number of attempts is unlimited. */
 export const retryPolicy = (policy: RetryPolicy.RetryPolicy): ProtoRetryPolicy =>

@@ -112,7 +112,9 @@ export const step = (value: Step): ProtoStep =>
     ...(value.error === undefined ? {} : { error: codec.errorDetail(value.error) }),
     ...(value.startedAt === undefined ? {} : { startedAt: codec.timestamp(value.startedAt) }),
     ...(value.finishedAt === undefined ? {} : { finishedAt: codec.timestamp(value.finishedAt) }),
-    ...present("childRunId", value.childRunId)
+    ...present("childRunId", value.childRunId),
+    ...(value.dueAt === undefined ? {} : { dueAt: codec.timestamp(value.dueAt) }),
+    cancelled: value.cancelled
   })
 
 export const readStep = (message: ProtoStep): Read<Step> =>
@@ -122,6 +124,7 @@ export const readStep = (message: ProtoStep): Read<Step> =>
     const createdAt = yield* readRequired(message.createdAt, "created_at")
     const startedAt = yield* readOptional(message.startedAt, "started_at", codec.readTimestamp)
     const finishedAt = yield* readOptional(message.finishedAt, "finished_at", codec.readTimestamp)
+    const dueAt = yield* readOptional(message.dueAt, "due_at", codec.readDue)
     return {
       namespace: message.namespace,
       runId: message.runId,
@@ -136,7 +139,8 @@ export const readStep = (message: ProtoStep): Read<Step> =>
       createdAt,
       ...present("startedAt", startedAt),
       ...present("finishedAt", finishedAt),
-      cancelled: false,
+      ...present("dueAt", dueAt),
+      cancelled: message.cancelled,
       ...present("childRunId", message.childRunId)
     }
   })

@@ -16,7 +16,7 @@ import { IfExists as ProtoIfExists, WorkflowStatus as ProtoWorkflowStatus } from
 import type * as KagziError from "../KagziError.ts"
 import type * as Run from "../Run.ts"
 import type { Overlap } from "../Schedule.ts"
-import type { IfExists, WorkerStatus } from "./Protocol.ts"
+import type { WorkerStatus } from "./Protocol.ts"
 
 /** Whether a server answers requests. */
 export type ServingStatus = "SERVING" | "NOT_SERVING"
@@ -96,7 +96,7 @@ export const servingStatus = twoWay<ServingStatus>()(ProtoServingStatus, {
   NOT_SERVING: "NOT_SERVING"
 })
 
-export const ifExists = twoWay<IfExists>()(ProtoIfExists, {
+export const ifExists = twoWay<Run.IfExists>()(ProtoIfExists, {
   UNSPECIFIED: "use-active",
   REJECT: "reject",
   RETURN_FINISHED: "return-finished"

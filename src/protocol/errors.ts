@@ -130,7 +130,8 @@ const isTransportFailure = (error: ConnectError, chain: ReadonlyArray<Error>): b
 
 const oversize = /message (size|length)|too large|larger than/i
 
-const fallback = (error: ConnectError): { readonly code: KagziError.Code; readonly nonRetryable?: boolean } => {
+/** What an error without a detail of ours says by its status alone. */
+export const meaning = (error: ConnectError): { readonly code: KagziError.Code; readonly nonRetryable?: boolean } => {
   switch (error.code) {
     case Code.InvalidArgument:
     case Code.OutOfRange:
@@ -176,7 +177,7 @@ export const fromConnectError = (reason: unknown, peer = "the server"): KagziErr
     const inner = root instanceof AggregateError ? root.errors.find((e) => e instanceof Error) : root
     return KagziError.make("Unavailable", `Can't reach ${peer}: ${inner?.message || error.rawMessage}`)
   }
-  const { code, nonRetryable } = fallback(error)
+  const { code, nonRetryable } = meaning(error)
   const message =
     error.code === Code.Unimplemented
       ? `${peer} does not know this call: ${error.rawMessage}`

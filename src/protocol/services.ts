@@ -12,7 +12,7 @@ import type { ServerInfo } from "./Protocol.ts"
 import * as Rpc from "./Rpc.ts"
 
 /** How long a call may take that the server answers at once, in milliseconds. */
-export const callTimeout = 30_000
+const callTimeout = 30_000
 
 export interface Services {
   readonly workflows: Rpc.Client<typeof WorkflowService>

@@ -30,6 +30,12 @@ interface Known {
   readonly sleeps: Map<string, number>
 }
 
+/**
+ * A sleep ends only by parking the run. One that is due waits for that, as long as other branches work, and is asked
+ * for no more often than this.
+ */
+const overdueMillis = 1_000
+
 /** The commands of a registered worker. */
 export const make = (services: Services, options: WorkerOptions, workerId: string): Effect.Effect<Commands> =>
   Effect.sync(() => {
@@ -154,7 +160,7 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
       const dueAt =
         known.sleeps.get(running.stepId) ?? ("millis" in step.sleep ? now + step.sleep.millis : step.sleep.until)
       known.sleeps.set(running.stepId, dueAt)
-      return { step: { ...running, dueAt }, execute: false, dueIn: Math.max(0, dueAt - now) }
+      return { step: { ...running, dueAt }, execute: false, dueIn: dueAt > now ? dueAt - now : overdueMillis }
     })
 
     const completeStep: Commands["completeStep"] = Effect.fnUntraced(function* (run, stepId, output) {

@@ -20,7 +20,7 @@ import * as Stores from "./stores.ts"
 export { type Reason, StartError } from "./StartError.ts"
 export { fromUrl, memory, type ServerStore, sqlite } from "./stores.ts"
 
-/** What rules the life of runs and workers on a server. */
+/** What rules the life of runs and workers on a server. A number for a duration is milliseconds. */
 export interface EngineOptions {
   /** Where runs are kept. `memory` unless told otherwise. */
   readonly store?: Stores.ServerStore
@@ -28,11 +28,11 @@ export interface EngineOptions {
   readonly pollTimeout?: Duration.Input
   /** How often workers send a sign of life. At least 1 second; by default 10. */
   readonly heartbeatInterval?: Duration.Input
-  /** How long a run is its worker's after a sign of life. By default 60 seconds. */
+  /** How long a run is its worker's after a sign of life. At least two heartbeats; by default 60 seconds. */
   readonly lease?: Duration.Input
-  /** How long a worker may be silent before it counts as gone. By default 30 seconds. */
+  /** How long a worker may be silent before it counts as gone. At least two heartbeats; by default 30 seconds. */
   readonly staleAfter?: Duration.Input
-  /** The most bytes of one input or output. By default 2097152; larger ones don't fit into a message with an answer. */
+  /** The most bytes of one input or output. By default 2097152; a whole request has room for 4194304. */
   readonly maxPayloadBytes?: number
 }
 
@@ -88,17 +88,29 @@ export const layerEngine = (options: EngineOptions = {}): Layer.Layer<Engine.Eng
         1_000,
         dayMillis
       )
+      const leaseMillis = yield* millis(options.lease, "lease", Engine.defaults.leaseMillis, 1_000, dayMillis)
+      const staleMillis = yield* millis(options.staleAfter, "staleAfter", Engine.defaults.staleMillis, 1_000, dayMillis)
+      for (const [name, value] of [
+        ["lease", leaseMillis],
+        ["staleAfter", staleMillis]
+      ] as const) {
+        // One lost heartbeat must not take a live worker's runs away.
+        if (value < 2 * heartbeatMillis) {
+          const message = `${name} (${value / 1000} s) must be at least twice the heartbeatInterval (${heartbeatMillis / 1000} s)`
+          return yield* new StartError({ reason: "BadConfig", message })
+        }
+      }
       const engine = Engine.layer({
         heartbeatMillis,
+        leaseMillis,
+        staleMillis,
         pollTimeoutMillis: yield* millis(
           options.pollTimeout,
           "pollTimeout",
           Engine.defaults.pollTimeoutMillis,
           1_000,
           longestPollMillis
-        ),
-        leaseMillis: yield* millis(options.lease, "lease", Engine.defaults.leaseMillis, 1_000, dayMillis),
-        staleMillis: yield* millis(options.staleAfter, "staleAfter", Engine.defaults.staleMillis, 1_000, dayMillis)
+        )
       })
       return engine.pipe(Layer.catchTag("StoreError", storeUnavailable), Layer.provide(options.store ?? Stores.memory))
     })

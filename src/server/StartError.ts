@@ -7,7 +7,7 @@ import { Data } from "effect"
  * - `PortInUse`: another program listens there
  * - `BadAddress`: the host can't be resolved or is not of this machine, or the port may not be used
  * - `BadUrl`: the database url is not one that this server knows
- * - `BadConfig`: an environment variable has a value that makes no sense
+ * - `BadConfig`: an option or environment variable has a value that makes no sense
  * - `StoreLocked`: another server has the database file open
  * - `StoreCorrupt`: the file is not a database, or is damaged
  * - `StoreTooNew`: the database was written by a later version

@@ -34,7 +34,7 @@ const same = <A>(value: A) => value
 export const environment: Effect.Effect<Options, StartError> = Effect.gen(function* () {
   const found = yield* Effect.mapError(
     variables,
-    (cause) => new StartError({ reason: "BadConfig", message: cause.message.replace(/\s+/g, " "), cause })
+    (cause) => new StartError({ reason: "BadConfig", message: cause.cause.message.replace(/\s+/g, " "), cause })
   )
   return {
     store: yield* fromUrl(found.url),

@@ -13,9 +13,9 @@ import { errorFromJsonBytes, errorToJsonBytes } from "@connectrpc/connect/protoc
 import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc"
 import { trailerFlag, trailerParse, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web"
 import { type ErrorDetail, ErrorDetailSchema } from "../../gen/kagzi/v1/common_pb.ts"
-import type * as KagziError from "../KagziError.ts"
+import * as KagziError from "../KagziError.ts"
 import { errorDetail } from "../protocol/codec.ts"
-import { detailHeader, detailHeaderValue } from "../protocol/errors.ts"
+import { detailHeader, detailHeaderValue, meaning, refusal } from "../protocol/errors.ts"
 
 /** A whole response, as it is about to be written. */
 export interface Answer {
@@ -43,53 +43,28 @@ export const internalMessage = "Internal server error"
 
 const undecodable = "parse binary: "
 
-const withDetail = (
-  code: Code,
-  detailCode: KagziError.Code,
-  nonRetryable: boolean,
-  message: string
-): { readonly code: Code; readonly detail: KagziError.Detail } => ({
+const withDetail = (code: Code, kind: KagziError.Code, message: string) => ({
   code,
-  detail: { code: detailCode, message: message.toWellFormed(), nonRetryable, subject: "", subjectId: "", metadata: {} }
+  detail: refusal(KagziError.make(kind, message.toWellFormed()))
 })
 
 /** The detail of an error that connect-es raised by itself, and the status that says best what it means. */
-const classify = ({ code, rawMessage }: ConnectError) => {
+const classify = (error: ConnectError): { readonly code: Code; readonly detail: KagziError.Detail } => {
+  const { code, rawMessage } = error
   switch (code) {
     // connect-es calls a message over its read limit exhausted; peers of the contract know it as out of range
     case Code.ResourceExhausted:
-      return withDetail(Code.OutOfRange, "InvalidArgument", true, `The request is larger than ${maxMessageBytes} bytes`)
+      return withDetail(Code.OutOfRange, "InvalidArgument", `The request is larger than ${maxMessageBytes} bytes`)
     case Code.Internal:
       return rawMessage.startsWith(undecodable)
         ? withDetail(
             Code.InvalidArgument,
             "InvalidArgument",
-            true,
             `The request can't be decoded: ${rawMessage.slice(undecodable.length)}`
           )
-        : withDetail(code, "Internal", true, internalMessage)
-    case Code.InvalidArgument:
-    case Code.OutOfRange:
-      return withDetail(code, "InvalidArgument", true, rawMessage)
-    case Code.NotFound:
-      return withDetail(code, "NotFound", true, rawMessage)
-    case Code.FailedPrecondition:
-      return withDetail(code, "PreconditionFailed", true, rawMessage)
-    case Code.Aborted:
-    case Code.AlreadyExists:
-      return withDetail(code, "Conflict", false, rawMessage)
-    case Code.PermissionDenied:
-    case Code.Unauthenticated:
-      return withDetail(code, "Unauthorized", true, rawMessage)
-    case Code.Unavailable:
-    case Code.Canceled:
-      return withDetail(code, "Unavailable", false, rawMessage)
-    case Code.DeadlineExceeded:
-      return withDetail(code, "Timeout", false, rawMessage)
-    case Code.Unimplemented:
-    case Code.Unknown:
-    case Code.DataLoss:
-      return withDetail(code, "Internal", true, rawMessage)
+        : withDetail(code, "Internal", internalMessage)
+    default:
+      return withDetail(code, meaning(error).code, rawMessage)
   }
 }
 

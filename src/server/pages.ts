@@ -5,11 +5,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import type * as KagziError from "../KagziError.ts"
 import { int64 } from "../protocol/codec.ts"
 import type { Payload, Run, Step } from "../Run.ts"
-import type { Cursor, Page } from "../store/Store.ts"
+import { type Cursor, type Page, pageBytes } from "../store/Store.ts"
 import { invalid } from "./checks.ts"
-
-/** A page is ended early before its items pass this size, because peers take messages of at most 4 MiB. */
-export const maxPageBytes = 3 * 1024 * 1024
 
 /** What a list allows. */
 export interface Sizes {
@@ -123,7 +120,7 @@ export const readSized = Effect.fnUntraced(function* <A, E, R>(
     more = next.hasMore
     for (const item of next.items) {
       bytes += bytesOf(item)
-      if (items.length > 0 && bytes > maxPageBytes) {
+      if (items.length > 0 && bytes > pageBytes) {
         full = true
         more = true
         break

@@ -233,7 +233,10 @@ export interface Cursor {
   readonly id: string
 }
 
-/** A page of a listing ends before its payloads exceed this many bytes; it has at least one row if there is one. */
+/**
+ * A page of a listing ends before its payloads exceed this many bytes, because peers take messages of at most 4 MiB; it
+ * has at least one row if there is one.
+ */
 export const pageBytes = 3 * 1024 * 1024
 
 /** What part of a listing is wanted: at most so many rows, after the one at the cursor, and whether to count all. */
@@ -291,8 +294,8 @@ export interface Shape {
     page: { readonly limit: number; readonly after?: Cursor; readonly count: boolean }
   ) => Effect.Effect<Page<Run.Step>, StoreError>
   /**
-   * The latest attempt of every step of a run, by position, for replay: at most `maxBytes` of payloads a page, and
-   * at least one step. `after` is the position of the last step of the page before.
+   * The latest attempt of every step of a run, by position, for replay: at most `maxBytes` of payloads and failures a
+   * page, and at least one step. `after` is the position of the last step of the page before.
    */
   readonly history: (
     runId: string,

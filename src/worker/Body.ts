@@ -114,7 +114,7 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
   }
 
   const sleep: Shape["sleep"] = ({ name, wait }) => {
-    if ("duration" in wait && Duration.isZero(wait.duration)) return Effect.void
+    if ("duration" in wait && Duration.isLessThanOrEqualTo(wait.duration, Duration.zero)) return Effect.void
     return durable(
       { name, fallback: "sleep", key: undefined, site: undefined },
       {

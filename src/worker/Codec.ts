@@ -1,6 +1,6 @@
 /** Values as payloads: JSON text in UTF-8, by a schema or as it is. */
 import { Effect, Result, Schema } from "effect"
-import type { Payload } from "../Run.ts"
+import { nothing, type Payload } from "../Run.ts"
 
 /** A schema that needs no service, of any type. */
 export type AnySchema = Schema.ConstraintCodec<unknown, unknown>
@@ -39,7 +39,7 @@ const undefinedMark = "kagzi.undefined"
 export const json: Codec<unknown> = {
   encode: (value) =>
     value === undefined
-      ? Effect.succeed({ data: encoder.encode("null"), metadata: { [undefinedMark]: "true" } })
+      ? Effect.succeed({ data: nothing.data, metadata: { [undefinedMark]: "true" } })
       : Effect.fromResult(stringify(value)),
   decode: (payload) =>
     payload.metadata[undefinedMark] === "true" ? Effect.undefined : Effect.fromResult(parse(payload))

@@ -135,8 +135,8 @@ const limited = <A, E, R>(
   })
 
 /**
- * A time limit that survives the process. Past it the effect is interrupted, its steps and timers included, and the
- * whole fails with `Timeout`, a `KagziError`.
+ * A time limit that survives the process; a number is milliseconds. Past it the effect is interrupted, its steps and
+ * timers included, and the whole fails with `Timeout`, a `KagziError`.
  */
 export const timeout: {
   (

@@ -38,8 +38,13 @@ export class DeliveryQueue {
   /** The end whose turn it is, if it has arrived. */
   take(): Delivery | undefined {
     if (this.#ready.has(this.#next)) return this.#remove(this.#next)
-    const late = this.#late.shift()
-    return late === undefined ? undefined : this.#remove(late)
+    for (;;) {
+      const late = this.#late.shift()
+      if (late === undefined) return undefined
+      const delivery = this.#remove(late)
+      // Undefined when it was skipped since.
+      if (delivery !== undefined) return delivery
+    }
   }
 
   /** The earliest that has arrived, for when the one before it is never asked for: the code has changed. */

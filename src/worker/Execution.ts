@@ -8,6 +8,7 @@
  */
 import { Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler, Tracer } from "effect"
 import * as KagziError from "../KagziError.ts"
+import { mismatchMark, runStatusMark } from "../marks.ts"
 import type { Held, StepReply, Task, WorkerLink } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import * as Run from "../Run.ts"
@@ -45,6 +46,8 @@ export interface Execution {
   readonly abandon: Effect.Effect<void>
   /** The run was cancelled: interrupts the steps and the body. */
   readonly cancel: Effect.Effect<void>
+  /** After one of those: waits until the steps have ended, with what they do about an interruption. */
+  readonly quiet: Effect.Effect<void>
 }
 
 /** Where an operation is: on its way to or from the server, waiting for its time, ended, or never to end. */
@@ -57,6 +60,9 @@ interface Operation extends Body.Request {
   /** As the server last answered. */
   step: Step | undefined
 }
+
+/** How long a body may wait for something that is not durable before it counts as stuck. */
+const pureWait = "1 second"
 
 /** The run is no longer this worker's. */
 class Lost extends Data.TaggedError("Lost")<{ readonly cause: KagziError.KagziError | undefined }> {}
@@ -83,11 +89,15 @@ export const make = (options: Options): Execution => {
   let outcome = Deferred.makeUnsafe<Outcome>()
   let bodyExit: Exit.Exit<Payload, KagziError.Detail> | undefined
   let state: "active" | "parking" | "parked" | "closing" | "closed" = "parked"
+  /** The run has ended, here or from outside. */
+  let stopped = false
   let unnumbered = 0
   /** Operations by phase. */
   const count: Record<Phase, number> = { busy: 0, waiting: 0, ended: 0, dead: 0 }
   let cancelling = 0
   let activity = 0
+  /** What was being done when the run was let go. */
+  const leaving: Array<Fiber.Fiber<void>> = []
   let pumping = false
   let checking = false
 
@@ -150,10 +160,25 @@ export const make = (options: Options): Execution => {
           pump()
         } else if (count.waiting > 0) {
           yield* park
+        } else if (count.dead > 0) {
+          yield* endDead(before)
         }
-      })
+      }).pipe(orLose)
     )
   }
+
+  /** Nothing will ever wake a body that waits only for what the record says never ends: its code has changed. */
+  const endDead = (before: number) =>
+    Effect.andThen(
+      Effect.sleep(pureWait),
+      Effect.sync(() => {
+        if (state !== "active" || before !== activity) return
+        for (const operation of [...operations]) {
+          if (operation.phase === "dead") end(operation, Effect.die(Mismatch.lostRace(operation.name)))
+        }
+        pump()
+      })
+    )
 
   const park = Effect.gen(function* () {
     state = "parking"
@@ -167,7 +192,8 @@ export const make = (options: Options): Execution => {
       finish("parked")
     } else {
       state = "active"
-      for (const operation of operations) if (operation.phase !== "dead") drive(operation, true)
+      for (const operation of operations) if (operation.phase === "waiting") drive(operation, true)
+      if (bodyExit !== undefined) yield* conclude(bodyExit)
     }
   })
 
@@ -182,6 +208,7 @@ export const make = (options: Options): Execution => {
       follow(operation, ask).pipe(
         Effect.catchTag("Lost", ({ cause }) => lose(cause)),
         Effect.catch((defect) => Effect.sync(() => end(operation, Effect.die(defect)))),
+        orLose,
         Effect.ensuring(Effect.sync(pump))
       )
     )
@@ -302,20 +329,23 @@ export const make = (options: Options): Execution => {
       Effect.mapError((error) =>
         error._tag === "InvalidArgument"
           ? error
-          : error.metadata["kagzi.mismatch"] === undefined
+          : error.metadata[mismatchMark] === undefined
             ? new Lost({ cause: error })
             : new Branch.NonDeterministic({ message: error.message })
       ),
       Effect.uninterruptible
     )
 
-  /** The branch of an operation lost a race: it goes on when the record says that the operation never ends. */
+  /**
+   * The branch of an operation lost a race: it goes on when the record says that the operation never ends. That is seen
+   * to in a fiber of its own, because the body's clock and scheduler are no use for talking to the server.
+   */
   const interrupted = (operation: Operation): Effect.Effect<void> =>
     Effect.suspend(() => {
       remove(operation)
       if (state === "closed" || operation.phase === "dead") return Effect.void
       cancelling++
-      return Effect.gen(function* () {
+      const cancellation = Effect.gen(function* () {
         if (operation.driver !== undefined) yield* Fiber.interrupt(operation.driver)
         const { step } = operation
         if (state === "closed" || step === undefined || step.cancelled) return
@@ -323,7 +353,6 @@ export const make = (options: Options): Execution => {
         records.set(operation.name, { ...step, cancelled: true })
         yield* Effect.catch(link.cancelStep(held, step.stepId), lose)
       }).pipe(
-        Effect.provideContext(context),
         Effect.ensuring(
           Effect.sync(() => {
             cancelling--
@@ -331,12 +360,14 @@ export const make = (options: Options): Execution => {
           })
         )
       )
+      return Effect.asVoid(Fiber.await(fork(cancellation)))
     })
 
   /** A durable operation of the body, from its request to its delivery. */
   const request = (asked: Body.Request): Effect.Effect<Payload, KagziError.Detail> =>
     Effect.suspend(() => {
-      if (state === "closed") return Effect.interrupt
+      // A body that is only let go must not notice; one whose run has ended is on its way out.
+      if (state === "closed") return stopped ? Effect.interrupt : Effect.never
       return Effect.callback<Payload, KagziError.Detail>((resume) => {
         const operation: Operation = { ...asked, resume, phase: "waiting", driver: undefined, step: undefined }
         operations.add(operation)
@@ -363,12 +394,13 @@ export const make = (options: Options): Execution => {
     bodyFiber = fiber
     fiber.addObserver((exit) => {
       bodyExit = exit
-      if (state === "active") fork(conclude(exit))
+      if (state === "active") fork(orLose(conclude(exit)))
     })
   }
 
   const conclude = Effect.fnUntraced(function* (exit: Exit.Exit<Payload, KagziError.Detail>) {
     state = "closing"
+    stopped = true
     const refused = (error: KagziError.KagziError) =>
       error._tag === "InvalidArgument"
         ? link.failRun(held, { ...KagziError.toDetail(error), nonRetryable: true })
@@ -389,8 +421,17 @@ export const make = (options: Options): Execution => {
 
   const close = () => {
     state = "closed"
-    for (const operation of operations) operation.driver?.interruptUnsafe()
+    for (const { driver } of operations) {
+      if (driver === undefined) continue
+      driver.interruptUnsafe()
+      leaving.push(driver)
+    }
     operations.clear()
+  }
+
+  const stop = () => {
+    stopped = true
+    bodyFiber?.interruptUnsafe()
   }
 
   const finish = (how: Outcome) => {
@@ -400,23 +441,29 @@ export const make = (options: Options): Execution => {
   const lose = (cause: KagziError.KagziError | undefined) =>
     Effect.suspend(() => {
       if (state === "closed") return Effect.void
-      const ended = cause?.metadata["kagzi.run"]
       close()
-      if (ended !== undefined) bodyFiber?.interruptUnsafe()
+      if (cause?.metadata[runStatusMark] !== undefined) stop()
       finish("lost")
       return cause === undefined
         ? Effect.void
         : Effect.logDebug("Let go of a run", cause.message).pipe(Effect.annotateLogs(trace.annotations))
     })
 
+  /** Whatever goes wrong in here must not leave the run in the hands of a worker that does nothing for it. */
+  const orLose = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.catchDefect(effect, (defect) =>
+      Effect.andThen(Effect.logError("Letting go of a run after an unforeseen error", defect), lose(undefined))
+    )
+
   return {
     link,
     held: () => held,
     abandon: lose(undefined),
+    quiet: Effect.suspend(() => Effect.asVoid(Fiber.awaitAll(leaving))),
     cancel: Effect.suspend(() => {
       if (state !== "closed") {
         close()
-        bodyFiber?.interruptUnsafe()
+        stop()
         finish("lost")
       }
       return Effect.void
@@ -439,7 +486,7 @@ export const make = (options: Options): Execution => {
         if (bodyFiber === undefined) {
           firstActivation = span
           start()
-        } else if (bodyExit !== undefined) fork(conclude(bodyExit))
+        } else if (bodyExit !== undefined) fork(orLose(conclude(bodyExit)))
         else for (const operation of operations) if (operation.phase === "waiting") drive(operation, false)
         pump()
         return Deferred.await(outcome)

@@ -1,13 +1,11 @@
 /** How what went wrong in a step or a body becomes a failure on record. */
-import { Cause, Duration, Option, Predicate } from "effect"
+import { Cause, Duration, Formatter, Option, Predicate } from "effect"
 import * as KagziError from "../KagziError.ts"
+import { tagMark } from "../marks.ts"
 import { AmbiguousStep, NonDeterministic } from "./Branch.ts"
 
 /** Marks failures that come from a bug: something thrown instead of failed with. */
 export const defectMark = "kagzi.defect"
-
-/** The name of a failure's class, which `nonRetryableErrors` of a policy can list. */
-export const tagMark = "kagzi.tag"
 
 /** What a record without its error is read as; servers always keep one. */
 export const unknown: KagziError.Detail = KagziError.toDetail(
@@ -24,6 +22,9 @@ export const timeout = (name: string, limit: Duration.Input): KagziError.Detail 
     })
   )
 
+/** Anything can be thrown, also what has no text of its own. */
+const textOf = (value: unknown): string => (typeof value === "string" ? value : Formatter.format(value))
+
 /** The failure of a cause: the expected one if there is one, else the defect, else the interruption. */
 export const fromCause = (cause: Cause.Cause<KagziError.Detail>): KagziError.Detail => {
   const expected = Cause.findErrorOption(cause)
@@ -35,8 +36,8 @@ export const fromCause = (cause: Cause.Cause<KagziError.Detail>): KagziError.Det
   if (KagziError.isKagziError(defect)) {
     return KagziError.toDetail(defect)
   }
-  const tag = Predicate.hasProperty(defect, "_tag") ? String(defect._tag) : undefined
-  const message = defect instanceof Error ? defect.message : String(defect)
+  const tag = Predicate.hasProperty(defect, "_tag") ? textOf(defect._tag) : undefined
+  const message = textOf(defect instanceof Error ? defect.message : defect)
   if (defect instanceof NonDeterministic || defect instanceof AmbiguousStep) {
     return KagziError.toDetail(
       new KagziError.PreconditionFailed({ message: `${tag}: ${defect.message}`, metadata: { [tagMark]: defect._tag } })

@@ -22,6 +22,10 @@ export const compare = (
 export const names = (recorded: string, asked: string): string =>
   explain(`The record has "${recorded}" where the code now asks for "${asked}"`)
 
+/** The code waits for something whose branch lost a race. */
+export const lostRace = (name: string): NonDeterministic =>
+  different(`"${name}" was dropped when its branch lost a race, and the code now waits for it`)
+
 const different = (difference: string) => new NonDeterministic({ message: explain(difference) })
 
 const explain = (difference: string) =>

@@ -1,7 +1,7 @@
 /**
  * The runs of one worker: takes them from its queues while there is room, executes them, and lets them go.
  */
-import { Context, Deferred, Duration, Effect, Exit, FiberSet, Option, Schedule, Semaphore } from "effect"
+import { Context, Deferred, Duration, Effect, FiberSet, Option, Schedule, Semaphore } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type { Held, Notice, Shape as Protocol, Task, WorkerLink, WorkerOptions } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
@@ -43,6 +43,12 @@ const reconnect = Schedule.min([Schedule.exponential("100 millis"), Schedule.spa
 
 /** How long a worker that has never reached its server keeps trying before it fails. */
 const firstContact = Duration.seconds(10)
+
+/** How long a shutdown waits for what interrupted steps do about that, before others may execute them again. */
+const cleanUp = Duration.seconds(5)
+
+/** How long a shutdown tries to tell the server. Untold, the server finds out by itself. */
+const farewell = Duration.seconds(2)
 
 /** Failures that pass by themselves. */
 const isPassing = (error: KagziError.KagziError) =>
@@ -108,16 +114,21 @@ export const make = (options: Options): Pool => {
   // A queue
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Takes one run from a queue when there is room for it. Once handed over, it is executed whatever happens. */
+  /**
+   * Takes one run from a queue when there is room for it. Once handed over, it is executed whatever happens. Polls hold
+   * no room, so that an idle queue does not keep it from a busy one; a run for which it is gone meanwhile is given back.
+   */
   const pollOnce = (link: WorkerLink, runs: FiberSet.FiberSet) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        yield* restore(permits.take(1))
-        const task = yield* Effect.onExit(restore(link.poll), (exit) =>
-          Exit.isSuccess(exit) && Option.isSome(exit.value) ? Effect.void : permits.release(1)
-        )
+        yield* restore(permits.withPermit(Effect.void))
+        const task = yield* restore(link.poll)
         if (Option.isNone(task)) return
-        yield* FiberSet.run(runs, Effect.ensuring(Effect.interruptible(execute(link, task.value)), permits.release(1)))
+        const executed = Effect.interruptible(execute(link, task.value)).pipe(
+          permits.withPermitsIfAvailable(1),
+          Effect.flatMap((done) => (Option.isSome(done) ? Effect.void : Effect.ignore(link.release(task.value))))
+        )
+        yield* FiberSet.run(runs, executed, { startImmediately: true })
       })
     )
 
@@ -216,14 +227,18 @@ export const make = (options: Options): Pool => {
   const drain = (runs: FiberSet.FiberSet) =>
     Effect.gen(function* () {
       yield* Deferred.succeed(stopping, undefined)
-      yield* Effect.forEach(links, (link) => Effect.ignore(link.drain), { concurrency: "unbounded", discard: true })
+      yield* Effect.forEach(links, (link) => Effect.timeoutOption(Effect.ignore(link.drain), farewell), {
+        concurrency: "unbounded",
+        discard: true
+      })
       yield* Effect.timeoutOption(FiberSet.awaitEmpty(runs), options.gracePeriod)
       yield* Effect.forEach(
         [...active.values()],
         (execution) =>
           execution.abandon.pipe(
             Effect.andThen(Effect.logWarning("Giving back a run that did not end within the grace period")),
-            Effect.andThen(Effect.ignore(execution.link.release(execution.held()))),
+            Effect.andThen(Effect.timeoutOption(execution.quiet, cleanUp)),
+            Effect.andThen(Effect.timeoutOption(Effect.ignore(execution.link.release(execution.held())), farewell)),
             Effect.annotateLogs({ run_id: execution.held().runId })
           ),
         { concurrency: "unbounded", discard: true }

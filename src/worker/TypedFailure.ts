@@ -5,8 +5,9 @@
  */
 import { Effect, Predicate } from "effect"
 import * as KagziError from "../KagziError.ts"
+import { tagMark } from "../marks.ts"
 import * as Codec from "./Codec.ts"
-import { defectMark, tagMark } from "./Failure.ts"
+import { defectMark } from "./Failure.ts"
 
 /** Where the record keeps the value of a declared failure. */
 export const valueMark = "kagzi.error"

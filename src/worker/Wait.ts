@@ -1,12 +1,10 @@
 /** Times and durations that a workflow is given, checked. */
 import { DateTime, Duration, Option, Result } from "effect"
 import { InvalidArgument } from "../KagziError.ts"
+import { longestWaitMillis } from "../Run.ts"
 
 /** A point in time; a number is milliseconds since the epoch. */
 export type Instant = Date | DateTime.DateTime | number
-
-/** The longest wait: 10 years. */
-export const longest = Duration.days(3653)
 
 /** A duration of 0 or more that a server can wait for, or what is wrong with it. */
 export const duration = (input: Duration.Input, what: string): Result.Result<Duration.Duration, InvalidArgument> => {
@@ -17,7 +15,7 @@ export const duration = (input: Duration.Input, what: string): Result.Result<Dur
   }
   const value = parsed.value
   if (Duration.isNegative(value)) return refuse(`a duration must be 0 or more, and this is ${Duration.format(value)}`)
-  if (Duration.isGreaterThan(value, longest)) return refuse("a duration must be at most 10 years")
+  if (Duration.toMillis(value) > longestWaitMillis) return refuse("a duration must be at most 10 years")
   return Result.succeed(value)
 }
 

@@ -72,8 +72,8 @@ layer(Layer.provideMerge(worker, Server.layer).pipe(Layer.provideMerge(quiet)), 
           [sum.name, sum.kind, sum.status, sum.attempt, sum.input, sum.output],
           ["sum", "FUNCTION", "COMPLETED", 1, [4, 5], 9]
         )
-        assert.deepStrictEqual([nap.name, nap.kind, nap.status], ["nap", "SLEEP", "COMPLETED"])
-        for (const time of [sum.createdAt, sum.startedAt, sum.finishedAt]) {
+        assert.deepStrictEqual([nap.name, nap.kind, nap.status, nap.cancelled], ["nap", "SLEEP", "COMPLETED", false])
+        for (const time of [sum.createdAt, sum.startedAt, sum.finishedAt, nap.dueAt]) {
           assert.strictEqual(new Date(time).toISOString(), time)
         }
       })

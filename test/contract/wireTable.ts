@@ -143,6 +143,7 @@ export const additions = {
   worker: `
     StepRecord: 1 step_id string; 2 name string; 3 kind StepKind; 4 status StepStatus; 5 attempt_number int32; 6 input Payload; 7 output o Payload; 8 error o ErrorDetail; 9 due_at o TS; 10 sequence int64; 11 finished_at o TS; 12 cancelled bool; 13 due_in_ms int64; 14 started_at o TS; 15 created_at TS
     HeldRun: 1 run_id string; 2 lease_epoch int64
+    Step: 1000 due_at o TS; 1001 cancelled bool
     RegisterRequest: 1000 instance_id string
     PollTaskResponse: 1000 lease_epoch int64; 1001 workflow Workflow; 1002 history r StepRecord; 1003 history_page_token string; 1004 claimed_at TS
     HeartbeatRequest: 1000 reports_runs bool; 1001 held_runs r HeldRun

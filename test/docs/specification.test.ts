@@ -32,7 +32,7 @@ const names = {
   policy: "maximum_attempts initial_interval backoff_coefficient maximum_interval non_retryable_errors".split(" "),
   error: "code message non_retryable retry_after subject subject_id metadata".split(" "),
   codes: "Internal InvalidArgument NotFound PreconditionFailed Conflict Unauthorized Unavailable".split(" "),
-  variables: "KAGZI_SERVER_ADDRESS RUST_LOG KAGZI_POLL_TIMEOUT_SECS".split(" ")
+  variables: "KAGZI_SERVER_ADDRESS RUST_LOG POLL_TIMEOUT_SECS".split(" ")
 }
 
 const parts = [

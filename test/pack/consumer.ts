@@ -4,7 +4,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Schema } from "effect"
-import { KagziClient, KagziError, RetryPolicy, Step, Worker, Workflow } from "kagzi"
+import { KagziClient, KagziError, RetryPolicy, Run, Step, Worker, Workflow } from "kagzi"
 import { WorkflowStatus } from "kagzi/gen/kagzi/v1/workflow_pb"
 import { WorkflowSchema } from "kagzi/gen/kagzi/v1/workflow_pb.js"
 import { KagziServer } from "kagzi/server"
@@ -33,7 +33,8 @@ const program = Effect.gen(function* () {
     KagziError.isKagziError(KagziError.nonRetryable("no")),
     typeof KagziServer.layer,
     WorkflowStatus.COMPLETED,
-    WorkflowSchema.typeName
+    WorkflowSchema.typeName,
+    Run.isTerminal("COMPLETED")
   )
 }).pipe(Effect.provide(KagziClient.layerConfig))
 

@@ -9,7 +9,7 @@ import * as codec from "../../src/protocol/codec.ts"
 import * as runs from "../../src/protocol/codecRun.ts"
 import { readLease } from "../../src/protocol/extensions.ts"
 import * as RetryPolicy from "../../src/RetryPolicy.ts"
-import type { Run, Step } from "../../src/Run.ts"
+import { nothing, type Run, type Step } from "../../src/Run.ts"
 
 const Text = Schema.String.check(Schema.makeFilter((text: string) => text.isWellFormed()))
 const Labels = Schema.Record(Schema.String.check(Schema.isPattern(/^[a-z]{1,8}$/)), Text)
@@ -169,7 +169,7 @@ describe("codec", () => {
       kind: "FUNCTION",
       status: "RUNNING",
       attempt: 1,
-      input: codec.nullPayload,
+      input: nothing,
       createdAt: 5,
       cancelled: false
     }

@@ -4,7 +4,7 @@ import * as KagziError from "../../src/KagziError.ts"
 import type { StartRequest } from "../../src/protocol/Protocol.ts"
 import * as RetryPolicy from "../../src/RetryPolicy.ts"
 import * as Workflow from "../../src/Workflow.ts"
-import { tagMark } from "../../src/worker/Failure.ts"
+import { tagMark } from "../../src/marks.ts"
 import { valueMark } from "../../src/worker/TypedFailure.ts"
 import { client, makeRun, payload, text } from "./support.ts"
 

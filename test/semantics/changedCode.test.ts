@@ -14,11 +14,14 @@ const before = Changing.implement(() =>
 )
 
 /** Starts under the old code, stops the worker while the run sleeps, and goes on under the new code. */
-const change = (after: (ledger: Ledger) => Workflow.Implementation<never>) =>
+const change = (
+  after: (ledger: Ledger) => Workflow.Implementation<never>,
+  old: Workflow.Implementation<never> = before
+) =>
   Effect.gen(function* () {
     const ledger = new Ledger()
     const handle = yield* Changing.start(undefined)
-    yield* withWorker(before)(
+    yield* withWorker(old)(
       Effect.gen(function* () {
         while ((yield* handle.status) !== "SLEEPING") yield* Effect.sleep(1)
       })
@@ -84,6 +87,35 @@ describe("code that changed under a sleeping run is told, with both sides", () =
         )
       )
       assert.strictEqual(message, "delivered")
+    })
+  )
+})
+
+const raced = Changing.implement(() =>
+  Effect.gen(function* () {
+    const first = Step.run("first", Effect.succeed("first"))
+    yield* Workflow.race(first, Effect.as(Workflow.sleep("limit", "1 hour"), "late"))
+    yield* Workflow.sleep("nap", "20 millis")
+    return "done"
+  })
+)
+
+describe("code that waits for what lost a race", () => {
+  it.live("is told so, and the run does not wait for ever", () =>
+    Effect.gen(function* () {
+      const { message } = yield* change(
+        () =>
+          Changing.implement(() =>
+            Effect.gen(function* () {
+              const first = Step.run("first", Effect.succeed("first"))
+              yield* Workflow.all([first, Workflow.sleep("limit", "1 hour")], { concurrency: 2 })
+              return "both"
+            })
+          ),
+        raced
+      )
+      assert.include(message, "NonDeterministic")
+      assert.include(message, '"limit@1.1"')
     })
   )
 })

@@ -104,6 +104,8 @@ describe("KagziServer", () => {
         { pollTimeout: "2 minutes" },
         { heartbeatInterval: "500 millis" },
         { lease: 0 },
+        { lease: "15 seconds" },
+        { heartbeatInterval: "20 seconds" },
         { staleAfter: "2 days" }
       ]
       for (const options of wrong) {

@@ -16,7 +16,10 @@ const Order = Workflow.make("order", {
 const OrderLive = Order.implement(
   Effect.fn(function* ({ id }) {
     yield* Workflow.sleep("30 days")
-    return yield* Step.run("ship", Carrier.use((carrier) => carrier.ship(id)))
+    return yield* Step.run(
+      "ship",
+      Carrier.use((carrier) => carrier.ship(id))
+    )
   })
 )
 

@@ -36,4 +36,16 @@ describe("a delivery queue", () => {
     assert.strictEqual(queue.takeEarliest()?.sequence, 4)
     assert.isUndefined(queue.takeEarliest())
   })
+
+  it("is not held up by a late end that is skipped", () => {
+    const queue = queueWith(3, 4)
+    assert.strictEqual(queue.takeEarliest()?.sequence, 3)
+    assert.strictEqual(queue.takeEarliest()?.sequence, 4)
+    queue.skip(1)
+    queue.skip(2)
+    for (const sequence of [1, 2, 5]) queue.add({ sequence, deliver: () => {} })
+    queue.skip(1)
+    assert.strictEqual(queue.take()?.sequence, 5)
+    assert.strictEqual(queue.take()?.sequence, 2)
+  })
 })

@@ -40,7 +40,7 @@ export const steps = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "List every attempt of every step of a run, in the order they began. JSON: an array of { stepId, name, kind, status, attempt, input, output, error, createdAt, startedAt, finishedAt, childRunId }, without what has no value"
+    "List every attempt of every step of a run, in the order they began. JSON: an array of { stepId, name, kind, status, attempt, input, output, error, createdAt, startedAt, finishedAt, dueAt, cancelled, childRunId }, without what has no value"
   ),
   Command.withShortDescription("List the steps of a run")
 )

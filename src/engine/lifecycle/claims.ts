@@ -67,7 +67,7 @@ export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumst
       const run = set.run(runId)
       if (run === undefined || !isClaimable(run, command, at.now)) continue
       const expiries = run.status === "RUNNING" ? run.expiries + 1 : run.expiries
-      if (run.status === "RUNNING" && expiries >= maximumExpiries(run)) {
+      if (expiries >= maximumExpiries(run)) {
         set.putRun({ ...Leases.ended(run, "FAILED", at.now), expiries, error: givenUp(run, expiries) })
         continue
       }

@@ -1,6 +1,7 @@
 /** The ways in which a command is refused. */
 import { Result } from "effect"
 import * as KagziError from "../../KagziError.ts"
+import { leaseMark, runStatusMark } from "../../marks.ts"
 import type { Status } from "../../Run.ts"
 
 /** What deciding on a command gives. */
@@ -21,10 +22,10 @@ export const notFound = (
 ): Result.Result<never, KagziError.KagziError> =>
   Result.fail(KagziError.make("NotFound", `There is no ${subject} ${subjectId}`, { subject, subjectId }))
 
-/** The run is in a state that does not allow it; the state is in the metadata as `kagzi.run`. */
+/** The run is in a state that does not allow it; the metadata has the state. */
 export const wrongStatus = (runId: string, status: Status): Result.Result<never, KagziError.KagziError> =>
-  refused(`Workflow ${runId} is ${status}`, { "kagzi.run": status })
+  refused(`Workflow ${runId} is ${status}`, { [runStatusMark]: status })
 
 /** The worker no longer holds the run. */
 export const leaseLost = (runId: string): Result.Result<never, KagziError.KagziError> =>
-  refused(`The lease on workflow ${runId} is lost`, { "kagzi.lease": "lost" })
+  refused(`The lease on workflow ${runId} is lost`, { [leaseMark]: "lost" })

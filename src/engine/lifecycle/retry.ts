@@ -1,9 +1,8 @@
 /** Whether a failed attempt is repeated, and when. */
 import type * as KagziError from "../../KagziError.ts"
+import { tagMark } from "../../marks.ts"
 import type * as RetryPolicy from "../../RetryPolicy.ts"
-
-/** Ten years in milliseconds: the longest that anything waits. */
-export const longestWaitMillis = 10 * 365.25 * 24 * 60 * 60 * 1_000
+import { longestWaitMillis } from "../../Run.ts"
 
 /** A delay differs from the policy's by at most this part of it, so that what failed together does not retry together. */
 const jitter = 0.2
@@ -40,7 +39,7 @@ export const isListed = (nonRetryableErrors: ReadonlyArray<string>, error: Kagzi
     (entry) =>
       entry !== "" &&
       (plainCode(entry) === plainCode(error.code) ||
-        entry === error.metadata["kagzi.tag"] ||
+        entry === error.metadata[tagMark] ||
         error.message.startsWith(entry))
   )
 

@@ -2,6 +2,7 @@
 import { Result } from "effect"
 import type * as KagziError from "../../KagziError.ts"
 import * as Errors from "../../KagziError.ts"
+import { runStatusMark, terminatedMark } from "../../marks.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import { isTerminal, type Status } from "../../Run.ts"
 import type { RunRecord } from "../../store/Store.ts"
@@ -21,9 +22,6 @@ import * as Leases from "./leases.ts"
 import * as Namespaces from "./namespaces.ts"
 import { nextAttemptAt } from "./retry.ts"
 import type { WorkingSet } from "./WorkingSet.ts"
-
-/** Marks, in an error's metadata, a run that was terminated. */
-export const terminatedMark = "kagzi.terminated"
 
 /** Whether the run was ended from outside, by a cancellation or a termination. */
 export const wasStopped = (run: RunRecord): boolean =>
@@ -108,7 +106,7 @@ export const retryRun = (set: WorkingSet, command: RetryRun, at: Leases.Circumst
   const found = Leases.find(set, command)
   if (Result.isFailure(found)) return Result.fail(found.failure)
   const run = found.success
-  if (!isTerminal(run.status)) return refused(`Workflow ${run.runId} has not ended`, { "kagzi.run": run.status })
+  if (!isTerminal(run.status)) return refused(`Workflow ${run.runId} has not ended`, { [runStatusMark]: run.status })
   const namespace = set.namespace(run.namespace)
   if (namespace !== undefined) {
     const enabled = Namespaces.requireEnabled(namespace)

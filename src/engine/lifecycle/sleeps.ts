@@ -1,10 +1,10 @@
 /** Timers of SLEEP steps: when they end, and what that does to the run. */
 import { Result } from "effect"
+import { longestWaitMillis } from "../../Run.ts"
 import type { RunRecord, StepRecord } from "../../store/Store.ts"
 import type { BeginStep, Reply, SleepStep } from "../Command.ts"
 import { type Decision, invalid, refused, wrongStatus } from "./failures.ts"
 import * as Leases from "./leases.ts"
-import { longestWaitMillis } from "./retry.ts"
 import { completed } from "./stepEnd.ts"
 import type { WorkingSet } from "./WorkingSet.ts"
 

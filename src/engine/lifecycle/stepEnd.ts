@@ -1,11 +1,8 @@
 /** How a step ends for good: it takes the next place in the order of ends, and the run has made progress. */
 import type * as KagziError from "../../KagziError.ts"
-import type { Payload } from "../../Run.ts"
+import { nothing, type Payload } from "../../Run.ts"
 import type { RunRecord, StepRecord } from "../../store/Store.ts"
 import type { WorkingSet } from "./WorkingSet.ts"
-
-/** What an absent value is written as; a payload is never empty. */
-const nothing: Payload = { data: new TextEncoder().encode("null"), metadata: {} }
 
 export const completed = (
   set: WorkingSet,

@@ -1,6 +1,7 @@
 /** The life of a step: begun, ended, tried again, or dropped with its branch. */
 import { Result } from "effect"
 import type * as KagziError from "../../KagziError.ts"
+import { cancelledMark, mismatchMark } from "../../marks.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { RunRecord, StepRecord } from "../../store/Store.ts"
 import type { BeginStep, CancelStep, CompleteStep, FailStep, Reply } from "../Command.ts"
@@ -10,9 +11,6 @@ import { nextAttemptAt } from "./retry.ts"
 import * as Sleeps from "./sleeps.ts"
 import { completed, failed } from "./stepEnd.ts"
 import type { WorkingSet } from "./WorkingSet.ts"
-
-/** Marks, in an error's metadata, a step whose branch lost a race. */
-export const cancelledMark = "kagzi.cancelled"
 
 const problemOf = (command: BeginStep, now: number): string | undefined => {
   if (command.name === "") return "step_name must not be empty"
@@ -84,7 +82,8 @@ export const beginStep = (
   }
   if (known.kind !== command.kind) {
     return refused(
-      `Workflow ${run.runId} is non-deterministic: step ${known.name} was recorded as ${known.kind} and is now ${command.kind}`
+      `Workflow ${run.runId} is non-deterministic: step ${known.name} was recorded as ${known.kind} and is now ${command.kind}`,
+      { [mismatchMark]: known.kind }
     )
   }
   if (known.cancelled) return Result.succeed({ step: known, execute: false })

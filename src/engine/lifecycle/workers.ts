@@ -164,7 +164,10 @@ export const expireWorkers = (
   for (const worker of Array.from(set.workers())) {
     if (worker.status === "OFFLINE" || worker.lastHeartbeatAt > at.now - at.staleMillis) continue
     set.putWorker({ ...worker, status: "OFFLINE" })
-    releaseRuns(set, worker.workerId, at.now)
+    // as lost as by a lease that ran out, and a run that takes its worker down with it must not do so for ever
+    for (const run of set.runsOf(worker.workerId)) {
+      set.putRun({ ...Leases.released(run, at.now), expiries: run.expiries + 1 })
+    }
     expired++
   }
   return Result.succeed({ expired })

@@ -10,7 +10,7 @@ import type { BeginStep } from "../../engine/Command.ts"
 import { Engine } from "../../engine/Engine.ts"
 import * as codec from "../../protocol/codec.ts"
 import { readStepKind, step as stepMessage, stepRecord } from "../../protocol/codecRun.ts"
-import type { Step } from "../../Run.ts"
+import { nothing, type Step } from "../../Run.ts"
 import { invalid, nonEmpty, payload, underLease, uuid } from "../checks.ts"
 import { entry, Recorded } from "../Handler.ts"
 
@@ -60,7 +60,7 @@ const beginStep = entry(
     return {
       stepId: step.stepId,
       shouldExecute: execute,
-      ...(step.status === "COMPLETED" ? { cachedOutput: codec.payload(step.output ?? codec.nullPayload) } : {}),
+      ...(step.status === "COMPLETED" ? { cachedOutput: codec.payload(step.output ?? nothing) } : {}),
       ...(yield* record(run, step))
     }
   })

@@ -68,8 +68,9 @@ export type StepRow = readonly [
   outputMetadata: string | null
 ]
 
-/** Bytes of payload of an attempt. */
-export const payloadBytes = (row: StepRow): number => row[8] + (row[20] ?? 0)
+/** Bytes of payload of an attempt; what it failed with may be as large, and counts too. */
+export const payloadBytes = (row: StepRow): number =>
+  row[8] + (row[20] ?? 0) + (row[13] === null ? 0 : Buffer.byteLength(row[13]))
 
 /** Whether a payload has a row of its own. */
 export const isApart = (payload: Payload): boolean => payload.data.byteLength > inlineLimit

@@ -65,7 +65,16 @@ describe("a batch", () => {
 
   it("undoes what a failing command wrote, and nothing of those before it", () => {
     const wants = wantsOf([], { now: 0, staleMillis: 0 })
-    const set = new WorkingSet(wants, { namespaces: [], runs: [], steps: [], workers: [], claims: [], occupancy: [], schedules: [], slots: [] })
+    const set = new WorkingSet(wants, {
+      namespaces: [],
+      runs: [],
+      steps: [],
+      workers: [],
+      claims: [],
+      occupancy: [],
+      schedules: [],
+      slots: []
+    })
     const namespace = (name: string, displayName: string) => ({
       id: name,
       namespace: name,

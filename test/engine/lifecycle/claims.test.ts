@@ -120,6 +120,24 @@ describe("a lease that runs out", () => {
     })
   )
 
+  it.effect("counts the same when its worker goes silent before that, and not when the worker gives the run back", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { run, workerId } = world.running(RetryPolicy.make({ maximumAttempts: 3 }))
+      world.send({ _tag: "DeregisterWorker", workerId, drain: false })
+      for (let lost = 1; lost <= 3; lost++) {
+        const next = world.register()
+        assert.strictEqual(world.claim(next)?.run.runId, run.runId)
+        world.now += 30_000
+        world.send({ _tag: "ExpireWorkers" })
+        assert.strictEqual(world.run(run).expiries, lost)
+      }
+      assert.isUndefined(world.claim(world.register()))
+      assert.strictEqual(world.run(run).status, "FAILED")
+      assert.include(world.run(run).error?.message, "3 leases in a row ran out")
+    })
+  )
+
   it.effect("counts anew after a step has ended", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld

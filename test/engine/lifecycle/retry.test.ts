@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { delayMillis, isListed, longestWaitMillis, nextAttemptAt } from "../../../src/engine/lifecycle/retry.ts"
+import { delayMillis, isListed, nextAttemptAt } from "../../../src/engine/lifecycle/retry.ts"
 import * as RetryPolicy from "../../../src/RetryPolicy.ts"
+import { longestWaitMillis } from "../../../src/Run.ts"
 import { detail } from "./World.ts"
 
 const policy = (options: RetryPolicy.Options) => RetryPolicy.resolve(RetryPolicy.make(options))

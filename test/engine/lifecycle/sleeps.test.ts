@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { BeginStep } from "../../../src/engine/Command.ts"
-import { longestWaitMillis } from "../../../src/engine/lifecycle/retry.ts"
 import * as RetryPolicy from "../../../src/RetryPolicy.ts"
+import { longestWaitMillis } from "../../../src/Run.ts"
 import { detail, makeWorld, payload, read, refusal, unleased } from "./World.ts"
 
 const nap = (sleep: NonNullable<BeginStep["sleep"]>) => ({ kind: "SLEEP", sleep }) as const
