@@ -132,7 +132,7 @@ export interface StepDescription {
 }
 
 /** The value of a payload, or its text where that is not JSON. */
-export const valueOf = (payload: Payload | undefined): unknown => {
+export const jsonOf = (payload: Payload | undefined): unknown => {
   if (payload === undefined || payload.data.length === 0) return undefined
   const text = new TextDecoder().decode(payload.data)
   return Result.getOrElse(
@@ -155,8 +155,8 @@ export const describe = (run: Run): Description => ({
   workflowType: run.workflowType,
   version: run.version,
   status: run.status,
-  input: valueOf(run.input),
-  output: valueOf(run.output),
+  input: jsonOf(run.input),
+  output: jsonOf(run.output),
   error: errorOf(run.error),
   attempts: run.attempts,
   createdAt: new Date(run.createdAt),
@@ -175,8 +175,8 @@ export const describeStep = (step: Step): StepDescription => ({
   kind: step.kind,
   status: step.status,
   attempt: step.attempt,
-  input: valueOf(step.input),
-  output: valueOf(step.output),
+  input: jsonOf(step.input),
+  output: jsonOf(step.output),
   error: errorOf(step.error),
   createdAt: new Date(step.createdAt),
   startedAt: date(step.startedAt),

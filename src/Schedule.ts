@@ -71,7 +71,7 @@ export const describe = (schedule: Schedule): Description => ({
   timezone: schedule.timezone,
   version: schedule.version,
   enabled: schedule.enabled,
-  input: Run.valueOf(schedule.input),
+  input: Run.jsonOf(schedule.input),
   maxCatchup: schedule.maxCatchup < 0 ? "unlimited" : schedule.maxCatchup,
   overlap: schedule.overlap,
   totalRuns: schedule.totalRuns,
