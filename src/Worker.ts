@@ -20,8 +20,8 @@ export interface Options<W extends Workflow.Implementation.Any = Workflow.Implem
   /** The most runs executed at a time; 100 unless given. Parked runs don't count. */
   readonly maxConcurrent?: number
   /**
-   * The most runs of the worker's own queue executed at a time by all its workers together. The server records this and
-   * the next limit, and enforces neither yet.
+   * The most runs of the worker's own queue executed at a time by all its workers together: the smallest that a live
+   * worker of the queue declares counts.
    */
   readonly queueConcurrencyLimit?: number
   /** The same for each workflow type, by its name. */
