@@ -1,21 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Schedule, Schema } from "effect"
-import { TestClock } from "effect/testing"
+import { Effect, Exit, Schedule, Schema } from "effect"
 import { KagziError, Step, Workflow } from "../../src/index.ts"
-import { crashEverywhere } from "../support/harness.ts"
+import { crashEverywhere, inVirtualTime } from "../support/harness.ts"
 
 const Patient = Workflow.make("patient", { taskQueue: "patient", output: Schema.Array(Schema.String) })
-
-/** Lets virtual time pass, a little at a time, until the effect has ended. */
-const inVirtualTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const fiber = yield* Effect.forkChild(effect)
-    while (fiber.pollUnsafe() === undefined) {
-      yield* TestClock.adjust("1 minute")
-      for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
-    }
-    return yield* Fiber.join(fiber)
-  })
 
 const hour = 3_600_000
 

@@ -3,6 +3,7 @@
  */
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, References, Stream } from "effect"
+import { TestClock } from "effect/testing"
 import { KagziClient, type KagziError, Worker, type Workflow } from "../../src/index.ts"
 import type { Protocol } from "../../src/protocol/Protocol.ts"
 import * as Unary from "../../src/protocol/unary.ts"
@@ -128,3 +129,14 @@ export const crashEverywhere = <I, O, E>(
 /** Run ids differ from one execution to the next; all else must not. */
 const plain = (exit: Exit.Exit<unknown, unknown>) =>
   JSON.stringify(exit, (key, value) => (key === "runId" ? "" : value))
+
+/** Lets virtual time pass, a little at a time, until the effect has ended. */
+export const inVirtualTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(effect)
+    while (fiber.pollUnsafe() === undefined) {
+      yield* TestClock.adjust("1 minute")
+      for (let turn = 0; turn < 20; turn++) yield* Effect.yieldNow
+    }
+    return yield* Fiber.join(fiber)
+  })
