@@ -5,7 +5,6 @@ import { Cause, Effect, Logger } from "effect"
 import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
 import { ErrorCode, ErrorDetailSchema } from "../../gen/kagzi/v1/common_pb.ts"
 import { ExecutionService } from "../../gen/kagzi/v1/execution_pb.ts"
-import { NamespaceService } from "../../gen/kagzi/v1/namespace_pb.ts"
 import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import * as KagziError from "../../src/KagziError.ts"
 import * as enums from "../../src/protocol/enums.ts"
@@ -277,17 +276,20 @@ describe("an error of the transport", () => {
   it.live("names a method that is not implemented, of a known or an unknown service", () =>
     Effect.gen(function* () {
       const server = yield* start()
-      for (const path of ["kagzi.v1.AdminService/GetStats", "kagzi.v1.NamespaceService/GetNamespace", "other.v1.A/B"]) {
+      for (const path of ["kagzi.v1.AdminService/GetNothing", "kagzi.v1.NoService/GetStats", "other.v1.A/B"]) {
         const { detail, message, status } = grpcError(yield* rawCall(server, `/${path}`, Buffer.alloc(5)))
         assert.strictEqual(status, Code.Unimplemented)
         assert.strictEqual(message, `${path} is not implemented`)
         assert.deepStrictEqual(detail, framework(ErrorCode.INTERNAL, message))
       }
       for (const [name, transport] of standardTransports(server)) {
-        const admin = createClient(AdminService, transport)
-        const namespaces = createClient(NamespaceService, transport)
-        for (const call of [() => admin.getStats({}), () => namespaces.getNamespace({ namespace: "n" })]) {
-          const error = yield* failure(call)
+        const { getStats } = AdminService.method
+        const unknown = [
+          { ...getStats, name: "GetNothing" },
+          { ...getStats, parent: { ...AdminService, typeName: "kagzi.v1.NoService" } }
+        ]
+        for (const method of unknown) {
+          const error = yield* failure(() => transport.unary(method, undefined, undefined, undefined, {}))
           assert.strictEqual(error.code, Code.Unimplemented, name)
           assert.match(error.rawMessage, /is not implemented$/, name)
           assert.strictEqual(error.findDetails(ErrorDetailSchema)[0]?.code, ErrorCode.INTERNAL, name)
