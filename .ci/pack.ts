@@ -115,7 +115,7 @@ const { server, address } = await startServer()
 const closed = once(server, "close")
 try {
   const output = run(process.execPath, ["consumer.js"], project, { KAGZI_SERVER_ADDRESS: address })
-  expectOutput("the consumer", output, ["Hello, packed world", "true function 4 kagzi.v1.Workflow true"])
+  expectOutput("the consumer", output, ["Hello, packed world", "true function object 4 kagzi.v1.Workflow true"])
   stop(server, "SIGTERM")
   let stuck = false
   const deadline = setTimeout(() => {

@@ -8,6 +8,7 @@ import { KagziClient, KagziError, RetryPolicy, Run, Step, Worker, Workflow } fro
 import { WorkflowStatus } from "kagzi/gen/kagzi/v1/workflow_pb"
 import { WorkflowSchema } from "kagzi/gen/kagzi/v1/workflow_pb.js"
 import { KagziServer } from "kagzi/server"
+import { TestKagzi } from "kagzi/testing"
 
 const Greet = Workflow.make("greet", {
   taskQueue: "greetings",
@@ -32,6 +33,7 @@ const program = Effect.gen(function* () {
   yield* Console.log(
     KagziError.isKagziError(KagziError.nonRetryable("no")),
     typeof KagziServer.layer,
+    typeof TestKagzi.layer({ workflows: [GreetLive] }),
     WorkflowStatus.COMPLETED,
     WorkflowSchema.typeName,
     Run.isTerminal("COMPLETED")
