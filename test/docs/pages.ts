@@ -85,9 +85,9 @@ export const brokenLinks = ({ path, text }: Page): ReadonlyArray<string> =>
     .map(([, link = ""]) => link)
     .filter((link) => {
       const [to = "", anchor] = link.split("#")
-      const target = to === "" ? path : join(dirname(path), to)
-      if (!existsSync(join(root, target))) return true
-      return anchor !== undefined && !anchorsOf(readPage(target).text).has(anchor)
+      const target = join(dirname(path), to)
+      if (to !== "" && !existsSync(join(root, target))) return true
+      return anchor !== undefined && !anchorsOf(to === "" ? text : readPage(target).text).has(anchor)
     })
     .map((link) => `${path}: ${link}`)
 
