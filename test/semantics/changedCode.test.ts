@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema, Stream } from "effect"
 import { KagziClient, Step, Workflow } from "../../src/index.ts"
-import { client, Ledger, withWorker } from "../support/harness.ts"
+import { client, inVirtualTime, Ledger, withWorker } from "../support/harness.ts"
 
 const Changing = Workflow.make("changing", { taskQueue: "changing", output: Schema.String })
 
 const before = Changing.implement(() =>
   Effect.gen(function* () {
     yield* Step.run("charge", Effect.succeed("charged"), { input: { amount: 10 } })
-    yield* Workflow.sleep("nap", "20 millis")
+    yield* Workflow.sleep("nap", "1 hour")
     return yield* Step.run("ship", Effect.succeed("shipped"))
   })
 )
@@ -23,16 +23,16 @@ const change = (
     const handle = yield* Changing.start(undefined)
     yield* withWorker(old)(
       Effect.gen(function* () {
-        while ((yield* handle.status) !== "SLEEPING") yield* Effect.sleep(1)
+        while ((yield* handle.status) !== "SLEEPING") yield* Effect.yieldNow
       })
     )
-    const exit = yield* withWorker(after(ledger))(Effect.exit(handle.result))
+    const exit = yield* inVirtualTime(withWorker(after(ledger))(Effect.exit(handle.result)))
     const steps = yield* Stream.runCollect((yield* KagziClient).workflows.steps(handle.runId))
     return { message: String(Exit.isFailure(exit) ? exit.cause : exit.value), ledger, steps }
   }).pipe(Effect.provide(client))
 
 describe("code that changed under a sleeping run is told, with both sides", () => {
-  it.live("when it asks for another step", () =>
+  it.effect("when it asks for another step", () =>
     Effect.gen(function* () {
       const { ledger, message, steps } = yield* change((ledger) =>
         Changing.implement(() => Step.run("charge-card", ledger.note("charged again")))
@@ -48,7 +48,7 @@ describe("code that changed under a sleeping run is told, with both sides", () =
     })
   )
 
-  it.live("when it gives a step another input", () =>
+  it.effect("when it gives a step another input", () =>
     Effect.gen(function* () {
       const { message } = yield* change((ledger) =>
         Changing.implement(() => Step.run("charge", ledger.note("x"), { input: { amount: 20 } }))
@@ -59,7 +59,7 @@ describe("code that changed under a sleeping run is told, with both sides", () =
     })
   )
 
-  it.live("when a sleep has become a step", () =>
+  it.effect("when a sleep has become a step", () =>
     Effect.gen(function* () {
       const { message } = yield* change((ledger) =>
         Changing.implement(() =>
@@ -75,13 +75,13 @@ describe("code that changed under a sleeping run is told, with both sides", () =
     })
   )
 
-  it.live("and code that only goes on differently is not", () =>
+  it.effect("and code that only goes on differently is not", () =>
     Effect.gen(function* () {
       const { message } = yield* change((ledger) =>
         Changing.implement(() =>
           Effect.gen(function* () {
             yield* Step.run("charge", ledger.note("again"), { input: { amount: 10 } })
-            yield* Workflow.sleep("nap", "20 millis")
+            yield* Workflow.sleep("nap", "1 hour")
             return yield* Step.run("deliver", ledger.note("delivered"))
           })
         )
@@ -95,13 +95,13 @@ const raced = Changing.implement(() =>
   Effect.gen(function* () {
     const first = Step.run("first", Effect.succeed("first"))
     yield* Workflow.race(first, Effect.as(Workflow.sleep("limit", "1 hour"), "late"))
-    yield* Workflow.sleep("nap", "20 millis")
+    yield* Workflow.sleep("nap", "1 hour")
     return "done"
   })
 )
 
 describe("code that waits for what lost a race", () => {
-  it.live("is told so, and the run does not wait for ever", () =>
+  it.effect("is told so, and the run does not wait for ever", () =>
     Effect.gen(function* () {
       const { message } = yield* change(
         () =>
