@@ -5,7 +5,8 @@ import type { Rpc } from "../../src/protocol/Rpc.ts"
 import * as Unary from "../../src/protocol/unary.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
-import { suite } from "./protocol.ts"
+import { type Capabilities, suite as runs } from "./protocol.ts"
+import { scheduleSuite } from "./protocolSchedules.ts"
 
 const options = { store: KagziServer.memory, heartbeatInterval: "1 second" } as const
 
@@ -21,6 +22,11 @@ const unary = (rpc: Layer.Layer<Rpc, unknown>): Layer.Layer<Protocol | Rpc, unkn
 
 const plain = (rpc: Layer.Layer<Rpc, unknown>): Layer.Layer<Protocol | Rpc, unknown> =>
   Layer.provideMerge(Unary.layerWith({ plain: true }), rpc)
+
+const suite = (name: string, implementation: Layer.Layer<Protocol | Rpc, unknown>, capabilities: Capabilities) => {
+  runs(name, implementation, capabilities)
+  scheduleSuite(name, implementation, capabilities)
+}
 
 suite("in process", unary(inProcess), { extended: true })
 suite("over gRPC", unary(overNetwork("grpc")), { extended: true })

@@ -260,9 +260,10 @@ describe("after a time without any engine", () => {
 
 describe("what breaks", () => {
   const busy = new StoreError({ message: "busy", transient: true })
+  const refused = new StoreError({ message: "refused", transient: false })
 
   /** Fails where the test says: before a transaction has any effect, or when it has been committed already. */
-  const faulty = (store: Shape, fault: (changes: Changes) => "before" | "after" | undefined): Shape => ({
+  const faulty = (store: Shape, fault: (changes: Changes) => "before" | "after" | undefined, error = busy): Shape => ({
     ...store,
     transact: (wants, decide) =>
       Effect.suspend(() => {
@@ -275,8 +276,8 @@ describe("what breaks", () => {
             return found === "before" ? { ...decided, changes: { ...decided.changes, outputs: [ghost] } } : decided
           })
           .pipe(
-            Effect.mapError((error) => (found === undefined ? error : busy)),
-            Effect.flatMap((value) => (found === "after" ? Effect.fail(busy) : Effect.succeed(value)))
+            Effect.mapError((failed) => (found === undefined ? failed : error)),
+            Effect.flatMap((value) => (found === "after" ? Effect.fail(error) : Effect.succeed(value)))
           )
       })
   })
@@ -308,7 +309,11 @@ describe("what breaks", () => {
       const store = yield* openStore
       let broken = ""
       const engine = yield* openEngine(
-        faulty(store, (changes) => (changes.insertRuns.some((run) => run.scheduleId === broken) ? "before" : undefined))
+        faulty(
+          store,
+          (changes) => (changes.insertRuns.some((run) => run.scheduleId === broken) ? "before" : undefined),
+          refused
+        )
       )
       const [first, second] = [yield* create(engine), yield* create(engine)]
       broken = first.scheduleId

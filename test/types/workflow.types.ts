@@ -1,6 +1,6 @@
 /** What must compile, with the types it must have. `tsc` is the test: nothing here runs. */
 import { Context, DateTime, Effect, Schedule, Schema, type Stream } from "effect"
-import { KagziClient, KagziError, RetryPolicy, type Run, Step, Worker, Workflow } from "../../src/index.ts"
+import { KagziClient, KagziError, RetryPolicy, type Run, Schedules, Step, Worker, Workflow } from "../../src/index.ts"
 
 type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 /** Compiles when the two types are the same. */
@@ -272,3 +272,32 @@ export const client = Effect.gen(function* () {
 // `KagziError` is a type, a namespace of types, and a namespace of values.
 export const anyError: KagziError = KagziError.make("NotFound", "gone", { retryAfter: "1 second" })
 export const notFound: KagziError.NotFound = new KagziError.NotFound({ message: "gone" })
+
+// ---------------------------------------------------------------------------------------------------------------
+// Schedules
+// ---------------------------------------------------------------------------------------------------------------
+
+export const daily = ProcessOrder.schedule({
+  cron: "0 6 * * *",
+  timezone: "Europe/Berlin",
+  input: { orderId: "1", customerId: "2", amount: 3 },
+  enabled: true,
+  maxCatchup: "unlimited",
+  overlap: "skip",
+  version: "2"
+})
+same<typeof daily, Effect.Effect<Schedules.Description, KagziError, KagziClient>>(true)
+
+// @ts-expect-error: the input is of the workflow's type
+export const wrongInput = ProcessOrder.schedule({ cron: "0 6 * * *", input: { orderId: 1 } })
+// @ts-expect-error: a workflow with an input has to be given one
+export const withoutInput = ProcessOrder.schedule({ cron: "0 6 * * *" })
+// @ts-expect-error: when it fires can't be left out
+export const withoutCron = Workflow.make("nightly").schedule({ timezone: "UTC" })
+// @ts-expect-error: there is no such policy
+export const withoutPolicy = Workflow.make("nightly").schedule({ cron: "0 6 * * *", overlap: "queue" })
+/** Only where nothing is the input may it be left out. */
+export const nightly = Workflow.make("nightly").schedule({ cron: "0 6 * * *" })
+
+export const removed = Schedules.delete("id")
+same<typeof removed, Effect.Effect<void, KagziError, KagziClient>>(true)

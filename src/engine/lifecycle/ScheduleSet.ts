@@ -38,6 +38,7 @@ export class ScheduleSet {
     this.#onUndo = onUndo
   }
 
+  /** The schedule, with the runs counted that this batch started and ended. */
   get(scheduleId: string): ScheduleRecord | undefined {
     return this.#rows.get(scheduleId)
   }
@@ -86,6 +87,14 @@ export class ScheduleSet {
         counts.total += sign * total
         counts.successful += sign * successful
         counts.failed += sign * failed
+        const row = this.#rows.get(scheduleId)
+        if (row === undefined) return
+        this.#rows.set(scheduleId, {
+          ...row,
+          totalRuns: row.totalRuns + sign * total,
+          successfulRuns: row.successfulRuns + sign * successful,
+          failedRuns: row.failedRuns + sign * failed
+        })
       }
       add(1)
       this.#onUndo(() => add(-1))

@@ -90,6 +90,7 @@ export const fireSchedule = (
     if (runId !== undefined && fireSlot(set, schedule, { runId, slot }, at)) fired++
   }
   const next = slots[room] ?? slotAfter(table.success, at.now)
-  set.schedules.put(withCursor(fired > 0 ? { ...schedule, lastFiredAt: at.now } : schedule, next))
+  const counted = set.schedules.get(command.scheduleId) ?? schedule
+  set.schedules.put(withCursor(fired > 0 ? { ...counted, lastFiredAt: at.now } : counted, next))
   return Result.succeed({ fired })
 }

@@ -193,8 +193,7 @@ export const triggerSchedule = (
     const namespace = set.namespace(schedule.namespace)
     if (namespace === undefined) return notFound("namespace", schedule.namespace)
     return Result.map(Namespaces.requireEnabled(namespace), () => {
-      startRunOf(set, schedule, { runId: command.runId }, at.now)
-      set.schedules.put({ ...schedule, lastFiredAt: at.now })
+      startRunOf(set, set.schedules.put({ ...schedule, lastFiredAt: at.now }), { runId: command.runId }, at.now)
       return { runId: command.runId }
     })
   })

@@ -466,6 +466,28 @@ describe("the numbers of runs", () => {
   })
 })
 
+describe("a schedule as a command answers it", () => {
+  test("has the runs counted that the same batch started and ended", (world) => {
+    const schedule = create(world, { maxCatchup: -1 })
+    world.now = at("2026-05-04T03:10:00Z")
+    fire(world, schedule)
+    const runId = world.claim(world.register())!.run.runId
+    world.now = at("2026-05-04T04:10:00Z")
+    const [, , , refused, reply] = world.batch([
+      fireCommand(world, world.schedule(schedule)),
+      { _tag: "TriggerSchedule", ...of(schedule), runId: world.id() },
+      { _tag: "CompleteRun", namespace: "default", runId, output: payload(1) },
+      { _tag: "TerminateRun", namespace: "default", runId, reason: "" },
+      { _tag: "PauseSchedule", ...of(schedule) }
+    ])
+    assert.strictEqual(refused?._tag, "Failure")
+    assert.deepInclude(reply, { _tag: "Success" })
+    const answered = reply?._tag === "Success" ? (reply.success as ScheduleRecord) : assert.fail("it was refused")
+    assert.deepStrictEqual([answered.totalRuns, answered.successfulRuns, answered.failedRuns], [5, 1, 0])
+    assert.deepStrictEqual(world.schedule(schedule), answered)
+  })
+})
+
 describe("an id that is no schedule's", () => {
   test("is not found, and nothing is changed", (world) => {
     const runId = world.start()
