@@ -24,7 +24,7 @@ interface Queue {
   readonly waiters: Set<Waiter>
   /** Those of them that runs wait for which a limit holds up. */
   readonly heldUp: Set<Waiter>
-  /** How often a slot became free. */
+  /** How often a slot became free that could be offered to none of them. */
   freed: number
 }
 
@@ -47,7 +47,7 @@ export class Waiter {
   announced: RunRecord | undefined
   /** The slot that is offered to it. */
   slot: Slot | undefined
-  /** Types of which a limit held runs up when it asked last, and how many slots had become free on its queue by then. */
+  /** Types of which a limit held runs up when it asked last, and how many slots nobody had been offered by then. */
   heldUp = none
   freed = 0
   /** When the earliest run it knows of is due. */
@@ -123,7 +123,6 @@ export class Waiters {
   slotFreed(run: RunRecord): void {
     const queue = this.#queues.get(queueKey(run))
     if (queue === undefined) return
-    queue.freed++
     this.#offer({ workflowType: run.workflowType, offered: new Set() }, queue)
   }
 
@@ -177,7 +176,10 @@ export class Waiters {
     }
   }
 
-  /** Offers a slot to one waiter. Those that are called already ask after it became free, and need no offer. */
+  /**
+   * Offers a slot to one waiter. Those that are called already ask after it became free, and need no offer. Where there
+   * is none to offer it to, those that are asking may have asked before, and ask once more.
+   */
   #offer(slot: Slot, queue: Queue): void {
     for (const waiter of queue.heldUp) {
       if (waiter.isCalled || slot.offered.has(waiter)) continue
@@ -186,6 +188,7 @@ export class Waiters {
       waiter.bell.openUnsafe()
       return
     }
+    queue.freed++
   }
 
   /** A run of another type may have used another limit than the slot belongs to. */
