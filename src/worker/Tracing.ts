@@ -37,6 +37,10 @@ export const ofRun = (run: Run): RunTrace => {
 // Spans
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** Its ids alone. An open span knows those that it links to, and a chain of those would grow with every activation. */
+const idsOf = ({ sampled, spanId, traceId }: Tracer.AnySpan): Tracer.ExternalSpan =>
+  Tracer.externalSpan({ traceId, spanId, sampled })
+
 const linkTo = (span: Tracer.AnySpan | undefined): ReadonlyArray<Tracer.SpanLink> =>
   span === undefined ? [] : [{ span, attributes: {} }]
 
@@ -69,7 +73,7 @@ export const activation = Effect.fnUntraced(function* (
   const span = yield* Effect.makeSpan(`Workflow ${workflowType}`, {
     parent: root,
     kind: "consumer",
-    links: linkTo(previous ?? recordedActivation(history)),
+    links: linkTo(previous === undefined ? recordedActivation(history) : idsOf(previous)),
     attributes: { ...attributes, lease }
   })
   span.end(yield* Clock.currentTimeNanos, Exit.void)
