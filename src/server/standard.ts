@@ -2,6 +2,7 @@
  * Services of public standards, which tools bring their own clients for: their methods may stream, and their errors are
  * a status and a message, without the details of our own contract.
  */
+import { ServerResponse } from "node:http"
 import type { DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf"
 import { Code, ConnectError, createConnectRouter, type HandlerContext } from "@connectrpc/connect"
 import type { UniversalHandler } from "@connectrpc/connect/protocol"
@@ -93,7 +94,10 @@ export const standardHandlers = (
   return new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
 }
 
-/** Answers a request as its messages come and go. */
+const isGone = (response: Response): boolean =>
+  response instanceof ServerResponse ? response.destroyed : response.stream.destroyed
+
+/** Answers a request as its messages come and go. A caller that goes away in the middle, as watchers do, is no failure. */
 export const serveStandard = (
   handler: UniversalHandler,
   request: Request,
@@ -103,4 +107,4 @@ export const serveStandard = (
     handler(universalRequestFromNodeRequest(request, response, undefined, undefined)).then((answer) =>
       universalResponseToNodeResponse(answer, response)
     )
-  )
+  ).pipe(Effect.catch((error) => (isGone(response) ? Effect.void : Effect.fail(error))))

@@ -5,7 +5,7 @@ import { type FileDescriptorProto, FileDescriptorProtoSchema, FileDescriptorSetS
 import { Code, ConnectError, createClient } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, type Exit, Scope } from "effect"
+import { Effect, type Exit, Logger, Scope } from "effect"
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.ts"
 import {
   ServerReflectionRequestSchema,
@@ -59,6 +59,24 @@ describe("the health of a server", () => {
       }
     })
   )
+
+  it.live("leaves nothing in the log when those who watch go away", () => {
+    const lines: Array<unknown> = []
+    return Effect.gen(function* () {
+      for (const [name, transport] of transports(yield* start())) {
+        const health = createClient(Health, transport)
+        const ended = new AbortController()
+        const watch = health.watch({}, { signal: ended.signal })[Symbol.asyncIterator]()
+        yield* run(() => watch.next())
+        const next = watch.next()
+        ended.abort()
+        assert.strictEqual(yield* codeOf(() => next), Code.Canceled)
+        // by this answer the server has seen that
+        yield* run(() => health.check({}))
+        assert.deepStrictEqual(lines, [], name)
+      }
+    }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => void lines.push(message))])))
+  })
 
   it.live("is no longer told to those who watch when the server stops", () =>
     Effect.gen(function* () {
