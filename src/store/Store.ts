@@ -124,6 +124,11 @@ export interface Wants {
   /** All workers not OFFLINE and last heard of at that time or before, with their RUNNING runs. */
   readonly quietSince?: number
   /**
+   * Of those workers, which are in `workers` and `workerRuns` too, the ones that hold a run whose lease ended by `at`: the
+   * limits that apply to the runs they hold, as used then.
+   */
+  readonly renewals?: { readonly workers: ReadonlySet<string>; readonly at: number }
+  /**
    * Runs due by `dueBy` (at that time or before), whatever their status, in the order of claims: due time, priority
    * (higher first), age, run id. Their rows are loaded as by `runs`, and their waits as by `waits`. `limit` is the most
    * that are wanted, and of each type as many where the queue has a limit: runs that it holds up take the place of
@@ -164,7 +169,7 @@ export interface Rows {
   readonly slots: ReadonlyArray<{ readonly scheduleId: string; readonly slot: number }>
   /** Ids of the claimable runs, one list for each entry of `Wants.claims`, in the order of claims. */
   readonly claims: ReadonlyArray<ReadonlyArray<string>>
-  /** The limits that apply to `Wants.claims`, each once, as they were used at `dueBy`. */
+  /** The limits that apply to `Wants.claims` and `Wants.renewals`, each once, as they were used at that time. */
   readonly occupancy: ReadonlyArray<Occupancy>
 }
 

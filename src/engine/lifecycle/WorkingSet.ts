@@ -104,7 +104,7 @@ export class WorkingSet {
 
   constructor(wants: Wants, rows: Rows) {
     this.schedules = new ScheduleSet(rows, (undo) => this.#undo.push(undo))
-    this.#limits = new LimitSet(rows.occupancy, wants.claims[0]?.dueBy ?? 0)
+    this.#limits = new LimitSet(rows.occupancy, wants.claims[0]?.dueBy ?? wants.renewals?.at ?? 0)
     for (const row of rows.namespaces) this.#namespaces.rows.set(row.namespace, row)
     for (const row of rows.runs) {
       this.#runs.rows.set(row.runId, row)

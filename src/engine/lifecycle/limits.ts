@@ -73,7 +73,7 @@ export class LimitSet {
   }
 }
 
-export const declaresLimits = (worker: WorkerRecord): boolean =>
+const declaresLimits = (worker: WorkerRecord): boolean =>
   worker.queueConcurrencyLimit !== undefined || Object.keys(worker.workflowTypeConcurrency).length > 0
 
 /** Whether a worker stopped to declare what it did. */

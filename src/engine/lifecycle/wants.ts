@@ -15,6 +15,7 @@ class Collected {
   readonly workers = new Set<string>()
   readonly workerKeys: Array<WorkerKey> = []
   readonly workerRuns = new Set<string>()
+  readonly renewing = new Set<string>()
   readonly schedules = new Set<string>()
   readonly scheduleRuns = new Set<string>()
   readonly firing: Array<FireSchedule> = []
@@ -79,6 +80,7 @@ const collect = (wants: Collected, command: Command): void => {
       return
     case "Heartbeat":
       wants.workers.add(command.workerId)
+      wants.renewing.add(command.workerId)
       wants.workerRuns.add(command.workerId)
       for (const { runId } of command.held ?? []) wants.runs.add(runId)
       return
@@ -136,6 +138,7 @@ export const wantsOf = (
     schedules: collected.schedules,
     scheduleRuns: collected.scheduleRuns,
     slots: collected.firing.map(({ nextFireAt, scheduleId }) => ({ scheduleId, from: nextFireAt, to: at.now })),
+    ...(collected.renewing.size > 0 ? { renewals: { workers: collected.renewing, at: at.now } } : {}),
     ...(collected.expires ? { quietSince: at.now - at.staleMillis } : {}),
     claims: Array.from(collected.claims.values(), ({ claim, count }) => ({
       namespace: claim.namespace,

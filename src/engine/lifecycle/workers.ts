@@ -13,7 +13,6 @@ import type {
 } from "../Command.ts"
 import { type Decision, invalid, notFound, refused } from "./failures.ts"
 import * as Leases from "./leases.ts"
-import { declaresLimits } from "./limits.ts"
 import * as Namespaces from "./namespaces.ts"
 import { wasStopped } from "./runs.ts"
 import type { WorkingSet } from "./WorkingSet.ts"
@@ -77,11 +76,11 @@ const find = (set: WorkingSet, workerId: string): Decision<WorkerRecord> => {
 }
 
 /**
- * Whether a lease can't be renewed any more although nobody has claimed the run yet: where limits are kept, its slot has
- * been free since it ended, and may be taken.
+ * Whether a lease can't be renewed any more although nobody has claimed the run yet: its slot has been free since it
+ * ended, and others have taken all there are.
  */
-const isForfeited = (run: RunRecord, worker: WorkerRecord, now: number): boolean =>
-  declaresLimits(worker) && run.dueAt !== undefined && run.dueAt <= now
+const isForfeited = (set: WorkingSet, run: RunRecord, now: number): boolean =>
+  run.dueAt !== undefined && run.dueAt <= now && set.isFull(run)
 
 /** Renews the leases of the runs that a worker says it holds, and takes back those that never reached it. */
 const renewHeld = (
@@ -96,7 +95,7 @@ const renewHeld = (
   for (const entry of held) {
     named.add(entry.runId)
     const run = set.run(entry.runId)
-    if (run !== undefined && Leases.isHeld(run, entry.lease) && !isForfeited(run, worker, at.now)) {
+    if (run !== undefined && Leases.isHeld(run, entry.lease) && !isForfeited(set, run, at.now)) {
       set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
     } else if (run !== undefined && isTerminal(run.status) && wasStopped(run)) {
       cancelled.push(entry)
@@ -124,7 +123,7 @@ export const heartbeat = (
       return { shouldDrain, ...renewHeld(set, worker, command.held, at) }
     }
     for (const run of set.runsOf(worker.workerId)) {
-      if (!isForfeited(run, worker, at.now)) set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
+      if (!isForfeited(set, run, at.now)) set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
     }
     return { shouldDrain, lost: [], cancelled: [] }
   })

@@ -207,6 +207,25 @@ export const wants = (test: Case) => {
         assert.deepStrictEqual(runIds(limited), [id(1), id(2), id(3)])
       })
     )
+    test(
+      "come with the renewals of workers that hold a run whose lease has ended",
+      Effect.gen(function* () {
+        yield* write({
+          insertWorkers: [declaring(801, { workflowTypeConcurrency: { Order: 1, Mail: 1 } }), declaring(802, {})],
+          insertRuns: [running(1, { workerId: id(802) }), running(2)]
+        })
+        const workers = new Set([id(802)])
+        const renewed = (now: number) =>
+          Effect.map(
+            see({ workers, workerRuns: workers, renewals: { workers, at: now } }),
+            ({ occupancy }) => occupancy
+          )
+        assert.deepStrictEqual(yield* renewed(at), [])
+        assert.deepStrictEqual(yield* renewed(at + 1), [
+          { ...orders, workflowType: "Order", limit: 1, active: 1, freeAt: at + 2 }
+        ])
+      })
+    )
   })
 
   describe("steps", () => {

@@ -108,21 +108,54 @@ describe("the limit of a queue", () => {
     })
   )
 
-  it.effect("does not let a worker renew a lease that has ended, whose slot may be taken", () =>
-    Effect.gen(function* () {
-      const world = yield* makeWorld
-      const [late, other] = [1, 2].map(() => register(world, { queueConcurrencyLimit: 1 }))
-      startAll(world, ["order", "order"])
-      const { lease, run } = world.send(claimCommand(world, late!))!
-      world.now += 60_000
-      assert.notStrictEqual(world.send(claimCommand(world, other!))?.run.runId, run.runId)
-      const held = [{ runId: run.runId, lease }]
-      assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId: late!, held }).lost, held)
-      world.send({ _tag: "Heartbeat", workerId: late! })
-      assert.isAtMost(world.run(run).dueAt ?? 0, world.now)
-      assert.deepStrictEqual(claimed(world, late!, 1), [undefined])
-    })
-  )
+  for (const limits of [{ queueConcurrencyLimit: 1 }, { workflowTypeConcurrency: { order: 1 } }]) {
+    for (const declares of [true, false]) {
+      const who = declares ? "a worker" : "a worker that declares none itself"
+      it.effect(
+        `does not let ${who} renew a lease that has ended and whose slot is taken, by ${Object.keys(limits)}`,
+        () =>
+          Effect.gen(function* () {
+            const world = yield* makeWorld
+            const late = register(world, declares ? limits : {})
+            const other = register(world, limits)
+            startAll(world, ["order", "order"])
+            const { lease, run } = world.send(claimCommand(world, late))!
+            world.now += 60_000
+            assert.notStrictEqual(world.send(claimCommand(world, other))?.run.runId, run.runId)
+            const held = [{ runId: run.runId, lease }]
+            assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId: late, held }).lost, held)
+            world.send({ _tag: "Heartbeat", workerId: late })
+            assert.isAtMost(world.run(run).dueAt ?? 0, world.now)
+            assert.deepStrictEqual(claimed(world, late, 1), [undefined])
+          })
+      )
+    }
+  }
+
+  for (const named of [true, false]) {
+    it.effect(`lets leases that have ended be renewed as far as there is room, ${named ? "" : "not "}named`, () =>
+      Effect.gen(function* () {
+        const world = yield* makeWorld
+        const workerId = register(world, { queueConcurrencyLimit: 2 })
+        startAll(world, ["order", "order", "order"])
+        const tasks = [1, 2].map(() => world.send(claimCommand(world, workerId))!)
+        world.now += 60_000
+        const other = world.send(claimCommand(world, register(world)))!
+        assert.notInclude(
+          tasks.map(({ run }) => run.runId),
+          other.run.runId
+        )
+        const held = tasks.map(({ lease, run }) => ({ runId: run.runId, lease }))
+        const { lost } = world.send({ _tag: "Heartbeat", workerId, ...(named ? { held } : {}) })
+        if (named) assert.deepStrictEqual(lost, held.slice(1))
+        const ends = [...tasks, other].map(({ run }) => world.run(run).dueAt ?? 0)
+        assert.lengthOf(
+          ends.filter((dueAt) => dueAt > world.now),
+          2
+        )
+      })
+    )
+  }
 
   const endings: ReadonlyArray<
     readonly [name: string, end: (world: World, run: { runId: string; lease: number }) => void]

@@ -57,11 +57,14 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
     add(foundRuns, runId, runs.byExternalId(namespace, externalId))
   }
   const occupancy = new Map<string, Occupancy>()
-  const claims = wants.claims.map((claim) => {
-    const found = limits.occupancy(claim.namespace, claim.taskQueue, claim.workflowTypes, claim.dueBy)
+  const note = (found: ReadonlyArray<Occupancy>) => {
     for (const entry of found) {
       occupancy.set(JSON.stringify([entry.namespace, entry.taskQueue, entry.workflowType]), entry)
     }
+  }
+  const claims = wants.claims.map((claim) => {
+    const found = limits.occupancy(claim.namespace, claim.taskQueue, claim.workflowTypes, claim.dueBy)
+    note(found)
     const ids = runs.claimable(claim, found.length > 0)
     for (const id of ids) {
       if (!foundRuns.has(id)) add(foundRuns, runId, runs.byId(id))
@@ -79,7 +82,17 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
       holders.add(worker.workerId)
     }
   }
-  for (const id of holders) for (const run of runs.byWorker(id)) add(foundRuns, runId, run)
+  for (const id of holders) {
+    const held = runs.byWorker(id)
+    for (const run of held) add(foundRuns, runId, run)
+    const worker = foundWorkers.get(id)
+    const { at = 0, workers: renewing } = wants.renewals ?? {}
+    if (worker === undefined || renewing?.has(id) !== true) continue
+    // leases end before they are renewed so rarely that the limits are not read otherwise
+    if (held.every(({ dueAt = at }) => dueAt > at)) continue
+    const types = held.map(({ workflowType }) => workflowType)
+    note(limits.occupancy(worker.namespace, worker.taskQueue, types, at))
+  }
 
   for (const id of wants.schedules) add(foundSchedules, scheduleId, schedules.byId(id))
   for (const id of wants.scheduleRuns) for (const run of schedules.unfinished(id)) add(foundRuns, runId, run)
