@@ -105,7 +105,9 @@ export const make: Effect.Effect<Metrics> = Effect.map(Effect.context<never>(), 
 
   const claimed = (run: RunRecord, earlier: RunRecord | undefined, now: number) => {
     if (earlier?.leaseEpoch === run.leaseEpoch) return
-    claimLatency.updateUnsafe(Math.max(0, now - (earlier?.dueAt ?? now)) / 1_000, context)
+    // A run that makes up for a missed slot is due since then, and there only now.
+    const claimableAt = Math.max(earlier?.dueAt ?? now, run.createdAt)
+    claimLatency.updateUnsafe(Math.max(0, now - claimableAt) / 1_000, context)
   }
 
   const stepChanged = ({ cancelled, dueAt, finishedAt, kind, startedAt, status }: StepRecord, now: number) => {
