@@ -58,11 +58,13 @@ export class Server extends Context.Service<
   static readonly layer = Layer.effect(
     Server,
     Effect.gen(function* () {
-      const file = join(yield* folder, "kagzi.db")
+      const own = yield* folder
+      const file = join(own, "kagzi.db")
       const process = yield* start(["server", "--port", "0", "--db-url", `sqlite:${file}`])
       const address = yield* ready(process)
       const kagzi = (args: ReadonlyArray<string>, input = "") =>
-        run(args, { environment: { KAGZI_SERVER_ADDRESS: address }, input })
+        // Most of the time of a command goes into compiling the same sources again.
+        run(args, { environment: { KAGZI_SERVER_ADDRESS: address, NODE_COMPILE_CACHE: join(own, "code") }, input })
       const { protocol } = yield* KagziClient.pipe(Effect.provide(yield* Layer.build(KagziClient.layer({ address }))))
       return Server.of({
         seed: (workflowType, externalId, taskQueue = workflowType) =>
