@@ -6,6 +6,8 @@ const report = process.env.KAGZI_TEST_REPORT
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    // Most files wait for processes of theirs more than they compute.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     // `npm run check` judges the sources; here only what a type test itself says counts.
