@@ -97,27 +97,41 @@ export const readWorkflow = (message: ProtoWorkflow): Read<Run> =>
     }
   })
 
-export const step = (value: Step): ProtoStep =>
-  create(StepSchema, {
-    namespace: value.namespace,
-    runId: value.runId,
-    stepId: value.stepId,
-    name: value.name,
-    kind: enums.stepKind.toProto(value.kind),
-    status: enums.stepStatus.toProto(value.status),
-    attemptNumber: codec.int32(value.attempt),
-    input: codec.payload(value.input),
-    createdAt: codec.timestamp(value.createdAt),
-    ...(value.output === undefined ? {} : { output: codec.payload(value.output) }),
-    ...(value.error === undefined ? {} : { error: codec.errorDetail(value.error) }),
-    ...(value.startedAt === undefined ? {} : { startedAt: codec.timestamp(value.startedAt) }),
-    ...(value.finishedAt === undefined ? {} : { finishedAt: codec.timestamp(value.finishedAt) }),
-    ...present("childRunId", value.childRunId),
-    ...(value.dueAt === undefined ? {} : { dueAt: codec.timestamp(value.dueAt) }),
-    cancelled: value.cancelled
-  })
+/** What both messages about one attempt of a step say, under the same names. */
+type Attempt = Pick<
+  ProtoStep,
+  | "stepId"
+  | "name"
+  | "kind"
+  | "status"
+  | "attemptNumber"
+  | "input"
+  | "output"
+  | "error"
+  | "createdAt"
+  | "startedAt"
+  | "finishedAt"
+  | "dueAt"
+  | "cancelled"
+>
 
-export const readStep = (message: ProtoStep): Read<Step> =>
+const attempt = (value: Step) => ({
+  stepId: value.stepId,
+  name: value.name,
+  kind: enums.stepKind.toProto(value.kind),
+  status: enums.stepStatus.toProto(value.status),
+  attemptNumber: codec.int32(value.attempt),
+  input: codec.payload(value.input),
+  createdAt: codec.timestamp(value.createdAt),
+  cancelled: value.cancelled,
+  ...(value.output === undefined ? {} : { output: codec.payload(value.output) }),
+  ...(value.error === undefined ? {} : { error: codec.errorDetail(value.error) }),
+  ...(value.startedAt === undefined ? {} : { startedAt: codec.timestamp(value.startedAt) }),
+  ...(value.finishedAt === undefined ? {} : { finishedAt: codec.timestamp(value.finishedAt) }),
+  ...(value.dueAt === undefined ? {} : { dueAt: codec.timestamp(value.dueAt) })
+})
+
+const readAttempt = (message: Attempt, of: { readonly namespace: string; readonly runId: string }): Read<Step> =>
   Result.gen(function* () {
     const kind = yield* readStepKind(message.kind)
     const status = yield* readStepStatus(message.status)
@@ -126,61 +140,6 @@ export const readStep = (message: ProtoStep): Read<Step> =>
     const finishedAt = yield* readOptional(message.finishedAt, "finished_at", codec.readTimestamp)
     const dueAt = yield* readOptional(message.dueAt, "due_at", codec.readDue)
     return {
-      namespace: message.namespace,
-      runId: message.runId,
-      stepId: message.stepId,
-      name: message.name,
-      kind,
-      status,
-      attempt: message.attemptNumber,
-      input: codec.readPayload(message.input),
-      ...(message.output === undefined ? {} : { output: codec.readPayload(message.output) }),
-      ...(message.error === undefined ? {} : { error: codec.readErrorDetail(message.error) }),
-      createdAt,
-      ...present("startedAt", startedAt),
-      ...present("finishedAt", finishedAt),
-      ...present("dueAt", dueAt),
-      cancelled: message.cancelled,
-      ...present("childRunId", message.childRunId)
-    }
-  })
-
-/** What replay needs of a step. `now` is the server's time in milliseconds, from which the rest of a wait is told. */
-export const stepRecord = (value: Step, now: number): ProtoStepRecord =>
-  create(StepRecordSchema, {
-    stepId: value.stepId,
-    name: value.name,
-    kind: enums.stepKind.toProto(value.kind),
-    status: enums.stepStatus.toProto(value.status),
-    attemptNumber: codec.int32(value.attempt),
-    input: codec.payload(value.input),
-    sequence: codec.int64(value.sequence ?? 0),
-    cancelled: value.cancelled,
-    createdAt: codec.timestamp(value.createdAt),
-    ...(value.output === undefined ? {} : { output: codec.payload(value.output) }),
-    ...(value.error === undefined ? {} : { error: codec.errorDetail(value.error) }),
-    ...(value.dueAt === undefined
-      ? {}
-      : { dueAt: codec.timestamp(value.dueAt), dueInMs: codec.int64(Math.ceil(Math.max(0, value.dueAt - now))) }),
-    ...(value.startedAt === undefined ? {} : { startedAt: codec.timestamp(value.startedAt) }),
-    ...(value.finishedAt === undefined ? {} : { finishedAt: codec.timestamp(value.finishedAt) })
-  })
-
-/** A record knows neither its namespace nor its run: whoever asked does. */
-export const readStepRecord = (
-  message: ProtoStepRecord,
-  of: { readonly namespace: string; readonly runId: string }
-): Read<StepReply> =>
-  Result.gen(function* () {
-    const kind = yield* readStepKind(message.kind)
-    const status = yield* readStepStatus(message.status)
-    const createdAt = yield* readRequired(message.createdAt, "created_at")
-    const startedAt = yield* readOptional(message.startedAt, "started_at", codec.readTimestamp)
-    const finishedAt = yield* readOptional(message.finishedAt, "finished_at", codec.readTimestamp)
-    const dueAt = yield* readOptional(message.dueAt, "due_at", codec.readDue)
-    const sequence = yield* codec.safeNumber(message.sequence, "sequence")
-    const dueIn = yield* codec.safeNumber(message.dueInMs, "due_in_ms")
-    const value: Step = {
       namespace: of.namespace,
       runId: of.runId,
       stepId: message.stepId,
@@ -195,8 +154,38 @@ export const readStepRecord = (
       ...present("startedAt", startedAt),
       ...present("finishedAt", finishedAt),
       ...present("dueAt", dueAt),
-      ...(sequence > 0 ? { sequence } : {}),
       cancelled: message.cancelled
     }
-    return dueAt === undefined ? { step: value } : { step: value, dueIn: Math.max(0, dueIn) }
+  })
+
+export const step = (value: Step): ProtoStep =>
+  create(StepSchema, {
+    ...attempt(value),
+    namespace: value.namespace,
+    runId: value.runId,
+    ...present("childRunId", value.childRunId)
+  })
+
+export const readStep = (message: ProtoStep): Read<Step> =>
+  Result.map(readAttempt(message, message), (read) => ({ ...read, ...present("childRunId", message.childRunId) }))
+
+/** What replay needs of a step. `now` is the server's time in milliseconds, from which the rest of a wait is told. */
+export const stepRecord = (value: Step, now: number): ProtoStepRecord =>
+  create(StepRecordSchema, {
+    ...attempt(value),
+    sequence: codec.int64(value.sequence ?? 0),
+    ...(value.dueAt === undefined ? {} : { dueInMs: codec.int64(Math.ceil(Math.max(0, value.dueAt - now))) })
+  })
+
+/** A record knows neither its namespace nor its run: whoever asked does. */
+export const readStepRecord = (
+  message: ProtoStepRecord,
+  of: { readonly namespace: string; readonly runId: string }
+): Read<StepReply> =>
+  Result.gen(function* () {
+    const read = yield* readAttempt(message, of)
+    const sequence = yield* codec.safeNumber(message.sequence, "sequence")
+    const dueIn = yield* codec.safeNumber(message.dueInMs, "due_in_ms")
+    const step: Step = sequence > 0 ? { ...read, sequence } : read
+    return step.dueAt === undefined ? { step } : { step, dueIn: Math.max(0, dueIn) }
   })
