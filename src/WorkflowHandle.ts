@@ -2,7 +2,7 @@
 import { Effect, Option, Schema, Stream } from "effect"
 import * as KagziError from "./KagziError.ts"
 import { terminatedMark } from "./marks.ts"
-import type { Page, PageRequest, Shape as ProtocolShape } from "./protocol/Protocol.ts"
+import type { EndedRun, Page, PageRequest, Shape as ProtocolShape } from "./protocol/Protocol.ts"
 import * as Run from "./Run.ts"
 import type * as Codec from "./worker/Codec.ts"
 import * as TypedFailure from "./worker/TypedFailure.ts"
@@ -96,7 +96,7 @@ export const make = <Output, Error>(
 /** Refuses a run of another workflow, whose values would be read wrongly. */
 export const checkType = (
   { name }: Definition<unknown>,
-  run: Run.Run
+  run: Pick<Run.Run, "runId" | "workflowType">
 ): Effect.Effect<void, KagziError.InvalidArgument> =>
   name === undefined || name === run.workflowType
     ? Effect.void
@@ -111,7 +111,7 @@ export const checkType = (
 /** What a run that has ended gives its caller. */
 const resultOf = Effect.fnUntraced(function* <Output, Error>(
   definition: Definition<Output>,
-  run: Run.Run
+  run: EndedRun
 ): Effect.fn.Return<Output, Error | ResultError> {
   const { runId } = run
   yield* checkType(definition, run)

@@ -1,6 +1,6 @@
 /** What several commands do with a run: find it, and tell how it ended. */
 import { Effect } from "effect"
-import type { Run } from "../Run.ts"
+import type { EndedRun } from "../protocol/Protocol.ts"
 import { failed } from "./failure.ts"
 import { Output } from "./flags.ts"
 import { print } from "./output.ts"
@@ -20,7 +20,7 @@ export const find = Effect.fnUntraced(function* (id: string) {
 })
 
 /** Why a run has no output. */
-export const why = (run: Run): string => {
+export const why = (run: EndedRun): string => {
   if (run.status === "CANCELLED") return `Run ${run.runId} was cancelled`
   return `Run ${run.runId} failed: ${run.error?.message ?? "it did not say why"}`
 }

@@ -76,7 +76,7 @@ export const step = (step: Step) => ({
 })
 
 /** How a run ended. */
-export const outcome = (run: Run) => ({
+export const outcome = (run: Pick<Run, "runId" | "externalId" | "status" | "output" | "error">) => ({
   runId: run.runId,
   id: run.externalId,
   status: run.status,

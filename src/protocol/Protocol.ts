@@ -216,11 +216,20 @@ export interface WorkerLink {
   readonly workerId: string
   /** Waits for the next run to work on; none when the server's long poll came back empty. */
   readonly poll: Effect.Effect<Option.Option<Task>, KagziError.KagziError>
+  /**
+   * Says how many runs the worker has room for beside the `held` ones, so that as many may be on their way to it before
+   * it polls. Unless told, a run comes for a poll. What came and finds no room for long is given back.
+   */
+  readonly offer: (room: number, held: number) => void
   /** The next notice; waits until there is one. */
   readonly notice: Effect.Effect<Notice>
   /**
    * Begins a step, or asks for what became of it. `execute` says whether its code is to run now. A SLEEP with `sleep`
    * starts its timer with the same write; it has ended when its status is COMPLETED.
+   *
+   * Of a `fresh` step nothing is on record. A link that carries the commands of a run in order may then answer before
+   * the server does, while it has reason to believe that the lease is good: what comes of the beginning is known from
+   * the answer to the step's end.
    */
   readonly beginStep: (
     held: Held,
@@ -230,7 +239,8 @@ export interface WorkerLink {
       readonly input: Payload
       readonly retryPolicy?: RetryPolicy.RetryPolicy
       readonly sleep?: { readonly millis: number } | { readonly until: number }
-    }
+    },
+    fresh?: boolean
   ) => Effect.Effect<StepReply & { readonly execute: boolean }, KagziError.KagziError>
   readonly completeStep: (
     held: Held,
@@ -310,6 +320,9 @@ export interface ScheduleShape {
   ) => Effect.Effect<Page<Run>, KagziError.KagziError>
 }
 
+/** A run that has ended, as its result needs it. */
+export type EndedRun = Omit<Run, "input">
+
 export interface Shape extends AdminShape, ScheduleShape {
   readonly start: (
     request: StartRequest
@@ -317,8 +330,8 @@ export interface Shape extends AdminShape, ScheduleShape {
   readonly getRun: (namespace: string, runId: string) => Effect.Effect<Run, KagziError.KagziError>
   readonly getRunByExternalId: (namespace: string, externalId: string) => Effect.Effect<Run, KagziError.KagziError>
   readonly listRuns: (filter: RunFilter, page: PageRequest) => Effect.Effect<Page<Run>, KagziError.KagziError>
-  /** Waits until the run has ended, however long that takes and through lost connections. */
-  readonly awaitRun: (namespace: string, runId: string) => Effect.Effect<Run, KagziError.KagziError>
+  /** Waits until the run has ended, however long that takes and through lost connections. It comes without its input. */
+  readonly awaitRun: (namespace: string, runId: string) => Effect.Effect<EndedRun, KagziError.KagziError>
   readonly cancelRun: (namespace: string, runId: string) => Effect.Effect<Status, KagziError.KagziError>
   readonly terminateRun: (
     namespace: string,

@@ -2,12 +2,13 @@
 import type {
   DescMessage,
   DescMethod,
+  DescMethodBiDiStreaming,
   DescMethodUnary,
   DescService,
   MessageInitShape,
   MessageShape
 } from "@bufbuild/protobuf"
-import { Context, type Effect } from "effect"
+import { Context, type Effect, type Scope } from "effect"
 import type { KagziError } from "../KagziError.ts"
 
 /** What goes with one call. */
@@ -17,7 +18,21 @@ export interface CallOptions {
   readonly timeoutMillis?: number
 }
 
+/** A call whose messages come and go independently. It ends with the scope in which it was opened. */
+export interface Duplex<I extends DescMessage, O extends DescMessage> {
+  /** Sends a message after those before it. Of no effect when the call has ended; `receive` tells that. */
+  readonly send: (message: MessageInitShape<I>) => void
+  /** Messages that were given to `send` and have not been taken by the connection yet. */
+  readonly waiting: () => number
+  /** The next message. Fails when the call has ended: with `Unavailable` where the connection is lost. */
+  readonly receive: Effect.Effect<MessageShape<O>, KagziError>
+}
+
 export interface Shape {
+  /** Opens a call that streams both ways. Absent where the transport can't. */
+  readonly open?: <I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>
+  ) => Effect.Effect<Duplex<I, O>, KagziError, Scope.Scope>
   /** Calls a method. Interrupting the effect aborts the call. */
   readonly call: <I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,

@@ -5,6 +5,9 @@ import type { Read } from "./codec.ts"
 /** The supported feature under which a server announces `ExecutionService` and the fields that go with it. */
 export const executionFeature = "execution.v1"
 
+/** The supported feature under which a server announces `SessionService`. */
+export const sessionFeature = "session.v1"
+
 /** The supported feature under which a server announces the time zone and the overlap policy of schedules. */
 export const scheduleFeature = "schedules.v1"
 

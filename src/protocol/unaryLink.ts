@@ -102,6 +102,8 @@ export const connect =
       return {
         workerId,
         notice: Queue.take(notices),
+        // a run comes for a poll here, and a poll is sent when there is room
+        offer: () => {},
         drain: Effect.asVoid(deregister(workerId, true)).pipe(
           // A worker that can't say so drains all the same: it polls no more.
           Effect.catchIf(isLost, () => Effect.void)
