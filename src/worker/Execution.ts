@@ -266,7 +266,8 @@ export const make = (options: Options): Execution => {
           enter(operation, "busy")
         }
       }
-      const begun = yield* command(operation, link.beginStep(held, beginOf(operation)))
+      const fresh = step === undefined && !ask
+      const begun = yield* command(operation, link.beginStep(held, beginOf(operation), fresh))
       const recorded = begun.execute ? yield* attempt(operation, begun.step) : begun
       step = recorded.step
       dueIn = recorded.dueIn ?? 0

@@ -44,6 +44,9 @@ const reconnect = Schedule.min([Schedule.exponential("100 millis"), Schedule.spa
 /** How long a worker that has never reached its server keeps trying before it fails. */
 const firstContact = Duration.seconds(10)
 
+/** How long a run that has come waits for room. */
+const leaving = Duration.millis(100)
+
 /** How long a shutdown waits for what interrupted steps do about that, before others may execute them again. */
 const cleanUp = Duration.seconds(5)
 
@@ -65,9 +68,20 @@ export const make = (options: Options): Pool => {
   const permits = Semaphore.makeUnsafe(options.maxConcurrent)
   let own: WorkerLink | undefined
 
+  /** How many runs each link has, those that wait for room included. */
+  const loads = new WeakMap<WorkerLink, number>()
+  let load = 0
+
   const heldBy = (link: () => WorkerLink | undefined): ReadonlyArray<Held> => {
     const current = link()
     return [...active.values()].filter((execution) => execution.link === current).map((execution) => execution.held())
+  }
+
+  /** A link has so many runs more; all of them are told what room is left. */
+  const loaded = (link: WorkerLink, runs: number) => {
+    load += runs
+    loads.set(link, (loads.get(link) ?? 0) + runs)
+    for (const each of links) each.offer(Math.max(0, options.maxConcurrent - load), loads.get(each) ?? 0)
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -114,9 +128,17 @@ export const make = (options: Options): Pool => {
   // A queue
   // ---------------------------------------------------------------------------------------------------------------
 
+  /** Executes a run where there is room for it, be it that a run before it is just leaving; else it is given back. */
+  const executeInRoom = Effect.fnUntraced(function* (link: WorkerLink, task: Task) {
+    const hasRoom =
+      (yield* permits.takeIfAvailable(1)) || Option.isSome(yield* Effect.timeoutOption(permits.take(1), leaving))
+    if (!hasRoom) return yield* Effect.ignore(link.release(task))
+    yield* Effect.ensuring(execute(link, task), permits.release(1))
+  })
+
   /**
    * Takes one run from a queue when there is room for it. Once handed over, it is executed whatever happens. Polls hold
-   * no room, so that an idle queue does not keep it from a busy one; a run for which it is gone meanwhile is given back.
+   * no room, so that an idle queue does not keep it from a busy one.
    */
   const pollOnce = (link: WorkerLink, runs: FiberSet.FiberSet) =>
     Effect.uninterruptibleMask((restore) =>
@@ -124,9 +146,10 @@ export const make = (options: Options): Pool => {
         yield* restore(permits.withPermit(Effect.void))
         const task = yield* restore(link.poll)
         if (Option.isNone(task)) return
-        const executed = Effect.interruptible(execute(link, task.value)).pipe(
-          permits.withPermitsIfAvailable(1),
-          Effect.flatMap((done) => (Option.isSome(done) ? Effect.void : Effect.ignore(link.release(task.value))))
+        loaded(link, 1)
+        const executed = Effect.ensuring(
+          Effect.interruptible(executeInRoom(link, task.value)),
+          Effect.sync(() => loaded(link, -1))
         )
         yield* FiberSet.run(runs, executed, { startImmediately: true })
       })
@@ -168,6 +191,7 @@ export const make = (options: Options): Pool => {
       link = connected
       onRegistered()
       links.add(connected)
+      loaded(connected, 0)
       if (isOwn) own = connected
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
