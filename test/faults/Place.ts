@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, References, Scope } from "effect"
 import { KagziClient } from "../../src/index.ts"
+import * as CuttingProxy from "../support/cuttingProxy.ts"
 import * as Process from "../support/process.ts"
 import { type Entry, gatePath, read } from "./processes/ledger.ts"
 
@@ -14,6 +15,8 @@ export interface Server {
   readonly process: () => Process.Child
   /** Kills the process with SIGKILL, if it is there, and starts another one. Waits until that one is ready. */
   readonly restart: Effect.Effect<void, Error>
+  /** Asks the process to end, and starts another one when it has. Fails unless it ends in good order. */
+  readonly replace: Effect.Effect<void, Error>
 }
 
 /** What a worker process is told. */
@@ -60,7 +63,7 @@ const temporaryFolder = Effect.acquireRelease(
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 )
 
-const serve = Effect.fnUntraced(function* (folder: string, environment: Readonly<Record<string, string>>) {
+const serve = Effect.fnUntraced(function* (folder: string, environment: Environment) {
   const scope = yield* Effect.scope
   const start = Effect.fnUntraced(function* (port: string) {
     const child = yield* Process.start("src/cli/main.ts", {
@@ -75,14 +78,64 @@ const serve = Effect.fnUntraced(function* (folder: string, environment: Readonly
     yield* current.kill
     current = (yield* start(new URL(address).port)).child
   })
-  return { address, process: () => current, restart } satisfies Server
+  const replace = Effect.gen(function* () {
+    yield* current.signal("SIGTERM")
+    const end = yield* current.ended
+    if (end !== 0) return yield* Effect.fail(new Error(`The server ended with ${end}: ${current.complaints()}`))
+    current = (yield* start(new URL(address).port)).child
+  })
+  return { address, process: () => current, restart, replace } satisfies Server
 })
 
+type Environment = Readonly<Record<string, string>>
+
 /** A fresh place with its server running. `environment` is the server's. All of it is gone when the scope closes. */
-export const make = Effect.fnUntraced(function* (environment: Readonly<Record<string, string>> = {}) {
+export const make = Effect.fnUntraced(function* (environment: Environment = {}) {
   const folder = yield* temporaryFolder
-  const scope = yield* Effect.scope
   const server = yield* serve(folder, environment)
+  return yield* around(folder, server, { workers: server.address, clients: server.address })
+})
+
+/** A place whose workers and clients reach the server through proxies, which do not cut before they are told. */
+export interface Remote extends Place {
+  readonly proxies: {
+    readonly workers: CuttingProxy.CuttingProxy
+    readonly clients: CuttingProxy.CuttingProxy
+  }
+  readonly startCutting: Effect.Effect<void>
+  readonly stopCutting: Effect.Effect<void>
+}
+
+/** A fresh remote place. The seed is that of the cuts, which come every 200 ms in the mean on each connection. */
+export const makeRemote = Effect.fnUntraced(function* (environment: Environment, seed: string) {
+  const folder = yield* temporaryFolder
+  const server = yield* serve(folder, environment)
+  const proxies = {
+    workers: yield* CuttingProxy.make({ target: server.address, seed: `${seed} workers` }),
+    clients: yield* CuttingProxy.make({ target: server.address, seed: `${seed} clients` })
+  }
+  const both = Object.values(proxies)
+  const place = yield* around(folder, server, { workers: proxies.workers.address, clients: proxies.clients.address })
+  return {
+    ...place,
+    proxies,
+    startCutting: Effect.sync(() => {
+      for (const proxy of both) proxy.startCutting()
+    }),
+    stopCutting: Effect.sync(() => {
+      for (const proxy of both) proxy.stopCutting()
+    })
+  } satisfies Remote
+})
+
+/** Where workers and clients find the server. */
+interface Addresses {
+  readonly workers: string
+  readonly clients: string
+}
+
+const around = Effect.fnUntraced(function* (folder: string, server: Server, addresses: Addresses) {
+  const scope = yield* Effect.scope
   const ledger = () => read(folder)
   const isLike = (like: Partial<Entry>) => (entry: Entry) =>
     Object.entries(like).every(([key, value]) => entry[key as keyof Entry] === value)
@@ -92,7 +145,7 @@ export const make = Effect.fnUntraced(function* (environment: Readonly<Record<st
     worker: ({ gracePeriod = 30_000, maxConcurrent = 10, ...limits } = {}) =>
       Process.start("test/faults/processes/worker.ts", {
         args: [String(maxConcurrent), String(gracePeriod), JSON.stringify(limits)],
-        environment: { KAGZI_SERVER_ADDRESS: server.address }
+        environment: { KAGZI_SERVER_ADDRESS: addresses.workers }
       }).pipe(Effect.provideService(Scope.Scope, scope)),
     ledger,
     written: (like) =>
@@ -102,7 +155,7 @@ export const make = Effect.fnUntraced(function* (environment: Readonly<Record<st
       ),
     openGate: Effect.sync(() => writeFileSync(gatePath(folder), "")),
     client: Layer.provideMerge(
-      Layer.orDie(KagziClient.layer({ address: server.address })),
+      Layer.orDie(KagziClient.layer({ address: addresses.clients })),
       Layer.succeed(References.MinimumLogLevel, "Error")
     )
   }
