@@ -79,7 +79,7 @@ const prepareFile = (db: DatabaseSync, file: string, busyMillis: number): Result
       if (file !== ":memory:" && pragma(db, "journal_mode = WAL") !== "wal") {
         return refuse(`${file} can't be used: its file system does not support a write-ahead log`)
       }
-      db.exec("PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -32768")
+      db.exec("PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY")
       // after a burst the log is cut to this size again
       db.exec("PRAGMA journal_size_limit = 67108864")
       migrate(db)
