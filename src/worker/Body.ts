@@ -24,10 +24,10 @@ export interface Request {
   readonly name: string
   readonly branch: Branch.Branch
   readonly begin: BeginStep
-  /** What the body had provided where it asked, with what a step sees in place of what is the body's. */
-  readonly caller: Context.Context<never>
-  /** One attempt of the step's code, in a context; of no use for sleeps. */
-  readonly attempt: (context: Context.Context<never>) => Effect.Effect<Payload, KagziError.Detail>
+  /** What the body runs in where it asked; undefined where it has provided nothing itself. */
+  readonly caller: Context.Context<never> | undefined
+  /** One attempt of the step's code; of no use for sleeps. */
+  readonly code: Effect.Effect<Payload, KagziError.Detail>
 }
 
 export interface Options {
@@ -37,8 +37,6 @@ export interface Options {
   readonly history: ReadonlyArray<Step>
   /** The worker's services, with the scheduler of this run. */
   readonly context: Context.Context<never>
-  /** The worker's services as they are, for steps. */
-  readonly outside: Context.Context<never>
   readonly defaultStepRetry: RetryPolicy.RetryPolicy | undefined
   readonly request: (request: Request) => Effect.Effect<Payload, KagziError.Detail>
 }
@@ -55,7 +53,7 @@ const recordedOrder = (history: ReadonlyArray<Step>): ReadonlyMap<string, Readon
 
 /** Starts the body from its beginning, in a fiber of its own. */
 export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail> => {
-  const { context, outside, run } = options
+  const { run } = options
   const startedAt = run.startedAt ?? run.createdAt
   const main = Branch.make("", startedAt, run.runId)
   const recorded = recordedOrder(options.history)
@@ -64,18 +62,10 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
     branch.recorded = { operations: recorded.get(branch.path)?.length ?? 0, forks: forks.get(branch.path) ?? 0 }
   }
   recall(main)
-  /** What a step sees in place of what its body does. */
-  const real = Context.make(Clock.Clock, Context.get(outside, Clock.Clock)).pipe(
-    Context.add(Random.Random, Context.get(outside, Random.Random)),
-    Context.add(Scheduler.Scheduler, Context.get(outside, Scheduler.Scheduler)),
-    Context.add(Tracer.Tracer, Context.get(outside, Tracer.Tracer)),
-    Context.add(Branch.CurrentBranch, undefined)
-  )
-
   const durable = (
     operation: Branch.Operation,
     begin: Omit<BeginStep, "name">,
-    attempt: Request["attempt"]
+    code: Request["code"]
   ): Effect.Effect<Payload, KagziError.Detail> =>
     Effect.withFiber((fiber) => {
       const branch = fiber.getRef(Branch.CurrentBranch)
@@ -92,8 +82,13 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
       const input = foreign
         ? { ...begin.input, metadata: { ...begin.input.metadata, [concurrentMark]: "true" } }
         : begin.input
-      const caller = Context.merge(fiber.context, real)
-      return options.request({ name, branch, begin: { ...begin, input, name }, caller, attempt })
+      return options.request({
+        name,
+        branch,
+        begin: { ...begin, input, name },
+        caller: fiber.context === context ? undefined : fiber.context,
+        code
+      })
     })
 
   const step = (spec: StepSpec) => {
@@ -109,7 +104,7 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
     return durable(
       { name: spec.name, fallback: "step", key: spec.key, site: spec.site },
       { kind: "FUNCTION", input: spec.input, ...(retryPolicy === undefined ? {} : { retryPolicy }) },
-      (context) => Effect.provideContext(code, context)
+      code
     )
   }
 
@@ -122,7 +117,7 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
         input: Run.nothing,
         sleep: "until" in wait ? { until: wait.until } : { millis: Math.ceil(Duration.toMillis(wait.duration)) }
       },
-      () => Effect.succeed(Run.nothing)
+      Effect.succeed(Run.nothing)
     ).pipe(Effect.catch(Effect.die), Effect.asVoid)
   }
 
@@ -167,20 +162,27 @@ export const start = (options: Options): Fiber.Fiber<Payload, KagziError.Detail>
     uuid: Effect.withFiber((fiber) => Effect.succeed(Branch.uuid((fiber.getRef(Branch.CurrentBranch) ?? main).random)))
   }
 
-  return Effect.withFiber<Payload, KagziError.Detail, WorkflowRun>((self) => {
+  const context = options.context.pipe(
+    Context.add(
+      Clock.Clock,
+      BodyClock.make(startedAt, (duration) => sleep({ wait: { duration } }))
+    ),
+    Context.add(Random.Random, BodyClock.random(main.random)),
+    Context.add(Branch.CurrentBranch, main),
+    Context.add(WorkflowRun, own)
+  )
+  const body = Effect.withFiber<Payload, KagziError.Detail, WorkflowRun>((self) => {
     main.owner = self.id
     return options.body(run.input)
-  }).pipe(
-    Effect.runForkWith(
-      context.pipe(
-        Context.add(
-          Clock.Clock,
-          BodyClock.make(startedAt, (duration) => sleep({ wait: { duration } }))
-        ),
-        Context.add(Random.Random, BodyClock.random(main.random)),
-        Context.add(Branch.CurrentBranch, main),
-        Context.add(WorkflowRun, own)
-      )
-    )
-  )
+  })
+  return Effect.runForkWith(context)(body)
 }
+
+/** What a step sees in place of what its body does, given the worker's own services. */
+export const outside = (context: Context.Context<never>): Context.Context<never> =>
+  Context.make(Clock.Clock, Context.get(context, Clock.Clock)).pipe(
+    Context.add(Random.Random, Context.get(context, Random.Random)),
+    Context.add(Scheduler.Scheduler, Context.get(context, Scheduler.Scheduler)),
+    Context.add(Tracer.Tracer, Context.get(context, Tracer.Tracer)),
+    Context.add(Branch.CurrentBranch, undefined)
+  )

@@ -6,7 +6,7 @@
  * parked by letting the body go: its fiber stays blocked and is either resumed in place when the same worker claims the
  * run next, or dropped. It is never interrupted for that, so nothing in the body can notice.
  */
-import { Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler, Tracer } from "effect"
+import { Cause, Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler, Tracer } from "effect"
 import * as KagziError from "../KagziError.ts"
 import { mismatchMark, runStatusMark } from "../marks.ts"
 import type { Held, StepReply, Task, WorkerLink } from "../protocol/Protocol.ts"
@@ -56,7 +56,7 @@ type Phase = "busy" | "waiting" | "ended" | "dead"
 interface Operation extends Body.Request {
   readonly resume: (effect: Effect.Effect<Payload, KagziError.Detail>) => void
   phase: Phase
-  driver: Fiber.Fiber<void> | undefined
+  driver: Fiber.Fiber<void, unknown> | undefined
   /** As the server last answered. */
   step: Step | undefined
 }
@@ -67,6 +67,14 @@ const pureWait = "1 second"
 /** The run is no longer this worker's. */
 class Lost extends Data.TaggedError("Lost")<{ readonly cause: KagziError.KagziError | undefined }> {}
 
+/** Runs an effect in a fiber of its own, whose end is the result. Interrupted, it waits for the fiber's end. */
+const inFiber = <A, E>(context: Context.Context<never>, effect: Effect.Effect<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
+  Effect.callback((resume) => {
+    const fiber = Effect.runForkWith(context)(effect)
+    fiber.addObserver((exit) => resume(Effect.succeed(exit)))
+    return Fiber.interrupt(fiber)
+  })
+
 /** Makes the execution of a run; nothing happens before `activate`. */
 export const make = (options: Options): Execution => {
   const { context, link } = options
@@ -74,6 +82,7 @@ export const make = (options: Options): Execution => {
   const trace = Tracing.ofRun(run)
   const tracer = Tracing.ofBody(context, () => activation ?? trace.root)
   const realClock = Context.get(context, Clock.Clock)
+  const forSteps = Tracing.ofSteps(context, trace)
 
   const operations = new Set<Operation>()
   const deliveries = new DeliveryQueue()
@@ -97,7 +106,7 @@ export const make = (options: Options): Execution => {
   let cancelling = 0
   let activity = 0
   /** What was being done when the run was let go. */
-  const leaving: Array<Fiber.Fiber<void>> = []
+  const leaving: Array<Fiber.Fiber<void, unknown>> = []
   let pumping = false
   let checking = false
 
@@ -204,14 +213,23 @@ export const make = (options: Options): Execution => {
   const drive = (operation: Operation, ask: boolean) => {
     enter(operation, "busy")
     if (!ask && settle(operation, records.get(operation.name))) return
-    operation.driver = fork(
-      follow(operation, ask).pipe(
-        Effect.catchTag("Lost", ({ cause }) => lose(cause)),
-        Effect.catch((defect) => Effect.sync(() => end(operation, Effect.die(defect)))),
-        orLose,
-        Effect.ensuring(Effect.sync(pump))
-      )
-    )
+    const driver = fork(follow(operation, ask))
+    operation.driver = driver
+    driver.addObserver((exit) => {
+      if (Exit.isFailure(exit)) fail(operation, exit.cause)
+      pump()
+    })
+  }
+
+  /** What became of an operation that could not be brought to its end. */
+  const fail = (
+    operation: Operation,
+    cause: Cause.Cause<Lost | Branch.NonDeterministic | KagziError.InvalidArgument>
+  ) => {
+    const error = Result.getOrUndefined(Cause.findError(cause))
+    if (error?._tag === "Lost") fork(lose(error.cause))
+    else if (error !== undefined) end(operation, Effect.die(error))
+    else if (!Cause.hasInterruptsOnly(cause)) fork(orLose(Effect.failCause(cause as Cause.Cause<never>)))
   }
 
   /** Takes what the record says of an operation; false when the server must be asked or a time awaited. */
@@ -289,24 +307,22 @@ export const make = (options: Options): Execution => {
       attempt,
       idempotencyKey: `${run.runId}/${operation.name}`
     }
-    const { caller } = operation
+    const { caller, code } = operation
     const present = activation ?? trace.root
     const span = yield* Tracing.step(trace, { caller, first: firstActivation, present }, info)
-    const inStep = Context.add(Tracing.inStep(caller, span, info), CurrentStep, info)
-    const code = Effect.provideContext(Tracing.executing, inStep).pipe(
-      Effect.andThen(operation.attempt(inStep)),
-      Effect.onExit((exit) => Tracing.endStep(span, exit))
-    )
-    const exit = yield* Effect.flatMap(Effect.forkChild(code, { startImmediately: true }), Fiber.await)
+    const around = caller === undefined ? forSteps : Context.merge(caller, Body.outside(context))
+    const inStep = Context.add(Tracing.inStep(around, span, info), CurrentStep, info)
+    const exit = yield* inFiber(inStep, Effect.andThen(Tracing.executing, code))
+    Tracing.endStep(span, realClock.currentTimeNanosUnsafe(), exit)
     return yield* Exit.isSuccess(exit)
       ? command(operation, link.completeStep(held, stepId, exit.value)).pipe(
           // The server can't take such an output, and never will.
-          Effect.catchTag("InvalidArgument", (error) => fail(operation, stepId, KagziError.toDetail(error)))
+          Effect.catchTag("InvalidArgument", (error) => failStep(operation, stepId, KagziError.toDetail(error)))
         )
-      : fail(operation, stepId, Failure.fromCause(exit.cause))
+      : failStep(operation, stepId, Failure.fromCause(exit.cause))
   })
 
-  const fail = Effect.fnUntraced(function* (operation: Operation, stepId: string, error: KagziError.Detail) {
+  const failStep = Effect.fnUntraced(function* (operation: Operation, stepId: string, error: KagziError.Detail) {
     const reply = yield* command(operation, link.failStep(held, stepId, error)).pipe(
       Effect.catchTag("InvalidArgument", (refused) =>
         command(operation, link.failStep(held, stepId, KagziError.toDetail(refused)))
@@ -322,11 +338,10 @@ export const make = (options: Options): Execution => {
    */
   const command = <A extends StepReply>(operation: Operation, effect: Effect.Effect<A, KagziError.KagziError>) =>
     effect.pipe(
-      Effect.tap((reply) =>
-        Effect.sync(() => {
-          operation.step = reply.step
-        })
-      ),
+      Effect.map((reply) => {
+        operation.step = reply.step
+        return reply
+      }),
       Effect.mapError((error) =>
         error._tag === "InvalidArgument"
           ? error
@@ -388,7 +403,6 @@ export const make = (options: Options): Execution => {
       run,
       history: options.task.history,
       context: Tracing.inBody(Context.add(context, Scheduler.Scheduler, scheduler), trace, firstActivation, tracer),
-      outside: context,
       defaultStepRetry: options.defaultStepRetry,
       request
     })

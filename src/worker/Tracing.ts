@@ -86,10 +86,14 @@ export const activation = Effect.fnUntraced(function* (
  */
 export const step = (
   { attributes }: RunTrace,
-  spans: { readonly caller: Context.Context<never>; readonly first: Tracer.AnySpan; readonly present: Tracer.AnySpan },
+  spans: {
+    readonly caller: Context.Context<never> | undefined
+    readonly first: Tracer.AnySpan
+    readonly present: Tracer.AnySpan
+  },
   { attempt, name }: StepInfo
 ) => {
-  const around = Context.getOrUndefined(spans.caller, Tracer.ParentSpan)
+  const around = spans.caller === undefined ? spans.first : Context.getOrUndefined(spans.caller, Tracer.ParentSpan)
   return Effect.makeSpan(`Step ${name}`, {
     parent: spans.present,
     links: linkTo(around === spans.first ? undefined : around),
@@ -101,8 +105,8 @@ export const step = (
 const readable = (exit: Exit.Exit<Payload, KagziError.Detail>): Exit.Exit<unknown, unknown> =>
   Exit.isSuccess(exit) ? exit : Exit.failCause(Cause.map(exit.cause, KagziError.fromDetail))
 
-export const endStep = (span: Tracer.Span, exit: Exit.Exit<Payload, KagziError.Detail>): Effect.Effect<void> =>
-  Effect.map(Clock.currentTimeNanos, (now) => span.end(now, readable(exit)))
+export const endStep = (span: Tracer.Span, now: bigint, exit: Exit.Exit<Payload, KagziError.Detail>): void =>
+  span.end(now, readable(exit))
 
 /** A span whose whole time, in milliseconds since the epoch, is past. */
 const past = (
@@ -160,6 +164,10 @@ const annotated = <R>(context: Context.Context<R>, annotations: Readonly<Record<
     ...Context.get(context, References.CurrentLogAnnotations),
     ...annotations
   })
+
+/** What a run's own context is for the code of its steps: their log lines say which run they belong to. */
+export const ofSteps = (context: Context.Context<never>, { annotations }: RunTrace): Context.Context<never> =>
+  annotated(context, annotations)
 
 /** What a body runs in: its spans descend from its first activation. */
 export const inBody = (
