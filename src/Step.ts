@@ -11,7 +11,7 @@ import { type Concurrency, withKeys } from "./worker/Combinators.ts"
 import type { AnyEffect, InputRule, InStep, StepRules, TimeoutOf, TypeOf } from "./worker/Rules.ts"
 import * as TypedFailure from "./worker/TypedFailure.ts"
 import * as Wait from "./worker/Wait.ts"
-import { CurrentStep, type StepInfo, WorkflowRun } from "./worker/WorkflowRun.ts"
+import { CurrentStep, type StepInfo, type StepSpec, WorkflowRun } from "./worker/WorkflowRun.ts"
 
 export type { InStep } from "./worker/Rules.ts"
 export type { StepInfo } from "./worker/WorkflowRun.ts"
@@ -105,7 +105,7 @@ export const run: {
     options?: Options<Out, Err, Limit, In>
   ): Effect.Effect<TypeOf<Out, A>, E | TimeoutOf<Limit>, WorkflowRun | InStep<R>>
 } = (name: string, ...rest: ReadonlyArray<unknown>): never => {
-  const site = new Error(name)
+  const site = siteOf(name)
   // The signatures above say what this is; from here on there are payloads only.
   return (
     Effect.isEffect(rest[0])
@@ -170,6 +170,18 @@ export const info: Effect.Effect<StepInfo> = Effect.flatMap(CurrentStep, (curren
     : Effect.succeed(current)
 )
 
+/** Frames of a stack that are kept: those of this package, which come first, and the caller's. */
+const frames = 6
+
+/** An error whose stack names the place where a step is asked for. Most of what it costs is in its frames. */
+const siteOf = (name: string): Error => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = frames
+  const site = new Error(name)
+  Error.stackTraceLimit = limit
+  return site
+}
+
 interface UntypedOptions
   extends Omit<Options<Codec.AnySchema, Codec.AnySchema, Duration.Input | undefined, unknown>, "input"> {
   readonly input?: unknown
@@ -184,20 +196,22 @@ const refuse = (name: string, reason: string) =>
     })
   )
 
-const untyped = Effect.fnUntraced(function* (name: string, effect: AnyEffect, options: UntypedOptions, site: Error) {
+const untyped = (
+  name: string,
+  effect: AnyEffect,
+  options: UntypedOptions,
+  site: Error
+): Effect.Effect<unknown, unknown, WorkflowRun> => {
   const { error: schema, key, retry, timeout } = options
   const subject = `step ${JSON.stringify(name)}`
-  const workflowRun = yield* WorkflowRun
-  if (name === "") return yield* refuse(name, "a step needs a name")
+  if (name === "") return refuse(name, "a step needs a name")
   const wrongPolicy = retry === undefined ? undefined : RetryPolicy.problem(retry)
-  if (wrongPolicy !== undefined) return yield* refuse(name, `invalid retry policy: ${wrongPolicy}`)
+  if (wrongPolicy !== undefined) return refuse(name, `invalid retry policy: ${wrongPolicy}`)
   const limit = timeout === undefined ? undefined : Wait.duration(timeout, "timeout")
-  if (limit !== undefined && Result.isFailure(limit)) return yield* refuse(name, limit.failure.message)
-  const input = yield* Codec.json
-    .encode(options.input ?? null)
-    .pipe(Effect.catch((reason) => refuse(name, `its input does not survive JSON: ${reason}`)))
+  if (limit !== undefined && Result.isFailure(limit)) return refuse(name, limit.failure.message)
+  const input = Codec.stringify(options.input ?? null)
+  if (Result.isFailure(input)) return refuse(name, `its input does not survive JSON: ${input.failure}`)
   const output = options.output === undefined ? Codec.json : Codec.make(options.output)
-
   const resultProblem = options.output === undefined ? "does not survive JSON" : "does not fit its `output` schema"
 
   // Its services come from the worker, whose type demands them.
@@ -217,16 +231,17 @@ const untyped = Effect.fnUntraced(function* (name: string, effect: AnyEffect, op
     )
   )
 
-  return yield* Effect.matchEffect(
-    workflowRun.step({
-      name,
-      input,
-      execute,
-      site,
-      ...(key === undefined ? {} : { key }),
-      ...(retry === undefined ? {} : { retry }),
-      ...(limit === undefined ? {} : { timeout: limit.success })
-    }),
+  const spec: StepSpec = {
+    name,
+    input: input.success,
+    execute,
+    site,
+    ...(key === undefined ? {} : { key }),
+    ...(retry === undefined ? {} : { retry }),
+    ...(limit === undefined ? {} : { timeout: limit.success })
+  }
+  return Effect.matchEffect(
+    Effect.flatMap(WorkflowRun, (run) => run.step(spec)),
     {
       onFailure: (detail) => Effect.flatMap(TypedFailure.decode(detail, { schema, subject }), raise),
       onSuccess: (payload) =>
@@ -237,7 +252,7 @@ const untyped = Effect.fnUntraced(function* (name: string, effect: AnyEffect, op
         )
     }
   )
-})
+}
 
 const raise = (failure: TypedFailure.Decoded): Effect.Effect<never, unknown> =>
   failure._tag === "Declared" || failure._tag === "Kagzi" ? Effect.fail(failure.error) : Effect.die(failure.error)
