@@ -2,11 +2,17 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { assert } from "@effect/vitest"
 import { Effect, Layer, References, Scope } from "effect"
 import { KagziClient } from "../../src/index.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
 import * as Process from "../support/process.ts"
 import { type Entry, gatePath, read } from "./processes/ledger.ts"
+
+type Environment = Readonly<Record<string, string>>
+
+/** Of everything that is left to chance. */
+export const seed = process.env.KAGZI_TEST_SEED ?? String(Math.floor(Math.random() * 1e9))
 
 /** A server that can be killed and started again, with the same file and at the same address. */
 export interface Server {
@@ -87,8 +93,6 @@ const serve = Effect.fnUntraced(function* (folder: string, environment: Environm
   return { address, process: () => current, restart, replace } satisfies Server
 })
 
-type Environment = Readonly<Record<string, string>>
-
 /** A fresh place with its server running. `environment` is the server's. All of it is gone when the scope closes. */
 export const make = Effect.fnUntraced(function* (environment: Environment = {}) {
   const folder = yield* temporaryFolder
@@ -127,6 +131,15 @@ export const makeRemote = Effect.fnUntraced(function* (environment: Environment,
     })
   } satisfies Remote
 })
+
+/**
+ * Fails unless what went over these connections went over sessions: then a connection has a few calls to begin with,
+ * and none for each command.
+ */
+export const wereSessions = ({ calls, connections }: CuttingProxy.Counts): void => {
+  assert.isAbove(calls, 0)
+  if (process.env.KAGZI_TEST_SESSION === "1") assert.isAtMost(calls, 4 * connections)
+}
 
 /** Where workers and clients find the server. */
 interface Addresses {
