@@ -171,7 +171,7 @@ export const info: Effect.Effect<StepInfo> = Effect.flatMap(CurrentStep, (curren
 )
 
 /** Frames of a stack that are kept: those of this package, which come first, and the caller's. */
-const frames = 6
+const frames = 4
 
 /** An error whose stack names the place where a step is asked for. Most of what it costs is in its frames. */
 const siteOf = (name: string): Error => {

@@ -107,6 +107,7 @@ export const make = (options: Options): Execution => {
   let activity = 0
   /** What was being done when the run was let go. */
   const leaving: Array<Fiber.Fiber<void, unknown>> = []
+  let lastCaller: { readonly context: Context.Context<never>; readonly forSteps: Context.Context<never> } | undefined
   let pumping = false
   let checking = false
 
@@ -299,6 +300,15 @@ export const make = (options: Options): Execution => {
     return Tracing.marked(begin, activation)
   }
 
+  /** What a step runs in that is asked for in there. Steps that follow one another are asked for in the same. */
+  const stepContext = (caller: Context.Context<never> | undefined) => {
+    if (caller === undefined) return forSteps
+    if (lastCaller?.context !== caller) {
+      lastCaller = { context: caller, forSteps: Context.merge(caller, Body.outside(context)) }
+    }
+    return lastCaller.forSteps
+  }
+
   /** Runs the step's code once, in a fiber of its own under the real clock, and records how it ended. */
   const attempt = Effect.fnUntraced(function* (operation: Operation, { attempt, stepId }: Step) {
     const info: StepInfo = {
@@ -310,8 +320,7 @@ export const make = (options: Options): Execution => {
     const { caller, code } = operation
     const present = activation ?? trace.root
     const span = yield* Tracing.step(trace, { caller, first: firstActivation, present }, info)
-    const around = caller === undefined ? forSteps : Context.merge(caller, Body.outside(context))
-    const inStep = Context.add(Tracing.inStep(around, span, info), CurrentStep, info)
+    const inStep = Context.add(Tracing.inStep(stepContext(caller), span, info), CurrentStep, info)
     const exit = yield* inFiber(inStep, Effect.andThen(Tracing.executing, code))
     Tracing.endStep(span, realClock.currentTimeNanosUnsafe(), exit)
     return yield* Exit.isSuccess(exit)
