@@ -104,10 +104,10 @@ export interface WorkerRecord extends WorkerKey {
 export interface Wants {
   readonly namespaces: ReadonlySet<string>
   readonly runs: ReadonlySet<string>
-  /** For each, the active run with that id if there is one, else the newest that has ended. */
+  /** For each, the newest run with that id: the active one, if there is one. */
   readonly externalIds: ReadonlyArray<{ readonly namespace: string; readonly externalId: string }>
-  /** For each, the latest attempt. */
-  readonly steps: ReadonlyArray<{ readonly runId: string; readonly name: string }>
+  /** For each, the latest attempt; where there is one, the attempt with that id too. */
+  readonly steps: ReadonlyArray<{ readonly runId: string; readonly name: string; readonly stepId?: string }>
   readonly stepIds: ReadonlySet<string>
   /** Runs of which all latest attempts that wait are wanted: PENDING or RUNNING, with a `dueAt`. */
   readonly waits: ReadonlySet<string>
@@ -178,7 +178,8 @@ export interface Rows {
  * and updating one that does not exist is an error. Updates come before inserts, so that a run or worker that ends
  * makes room for its successor. What a row is created with stays: an update changes neither ids, names, keys, times of
  * creation and parents, nor the retry policy of a run or the input of a step. There is one run for each slot of a
- * schedule: a second one is an error.
+ * schedule: a second one is an error. One run with an external id is active at a time: a second one is an error, and no
+ * run becomes active again that has ended, so that the active one is the newest.
  */
 export interface Changes {
   readonly insertNamespaces: ReadonlyArray<NamespaceRecord>
@@ -283,6 +284,12 @@ export interface Shape {
   /** By name, which is the id of a cursor. Names are compared by their code points. */
   readonly listNamespaces: (page: Paging) => Effect.Effect<Page<NamespaceRecord>, StoreError>
   readonly getRun: (namespace: string, runId: string) => Effect.Effect<Option.Option<Run.Run>, StoreError>
+  /** The run without its payloads, which are not read. Fits what waits for a run, or has its payloads already. */
+  readonly getRunRecord: (namespace: string, runId: string) => Effect.Effect<Option.Option<RunRecord>, StoreError>
+  /** What a run was given; with its record, all that a task is made of beside its history. */
+  readonly getInput: (runId: string) => Effect.Effect<Option.Option<Run.Payload>, StoreError>
+  /** What a run that is COMPLETED gave; with its record, all that a result is made of. */
+  readonly getOutput: (runId: string) => Effect.Effect<Option.Option<Run.Payload>, StoreError>
   readonly getRunByExternalId: (
     namespace: string,
     externalId: string

@@ -23,9 +23,10 @@ import { save } from "./queries/save.ts"
 import * as schedules from "./queries/schedules.ts"
 import * as steps from "./queries/steps.ts"
 import * as workers from "./queries/workers.ts"
+import { toStep } from "./stepRow.ts"
 
 /** The store on an open database. */
-export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
+export const make = ({ attempt, file, prepare, rollback: undo }: Database): Shape => {
   const queries = {
     counts: counts.make(prepare),
     limits: limits.make(prepare),
@@ -35,10 +36,19 @@ export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
     steps: steps.make(prepare),
     workers: workers.make(prepare)
   }
-  const lists = listings.make(prepare, queries.steps)
+  const lists = listings.make(prepare, queries.runs, queries.steps)
   const begin = prepare("BEGIN IMMEDIATE")
   const commit = prepare("COMMIT")
   const touch = prepare("SELECT count(*) FROM sqlite_schema")
+
+  const rollback = () => {
+    undo()
+    queries.runs.rolledBack()
+  }
+  const findRun = (namespace: string, runId: string) => {
+    const stored = queries.runs.byId(runId)
+    return stored?.run.namespace === namespace ? stored : undefined
+  }
 
   const read = <A>(query: () => A): Effect.Effect<A, StoreError> =>
     Effect.suspend(() => Effect.fromResult(attempt(query)))
@@ -74,6 +84,7 @@ export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
         rollback()
         return Effect.fail(new StoreError({ message: `${file}: there is no ${saved.success}`, transient: false }))
       }
+      queries.runs.committed()
       return Effect.succeed(decided.success.value)
     })
 
@@ -83,20 +94,34 @@ export const make = ({ attempt, file, prepare, rollback }: Database): Shape => {
     getNamespace: (namespace) => read(() => Option.fromUndefinedOr(queries.namespaces.byName(namespace))),
     getRun: (namespace, runId) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        read(() => Option.fromUndefinedOr(lists.run(namespace, runId, now)))
+        read(() => Option.map(Option.fromUndefinedOr(findRun(namespace, runId)), (stored) => lists.run(stored, now)))
       ),
+    getRunRecord: (namespace, runId) => read(() => Option.fromUndefinedOr(findRun(namespace, runId)?.run)),
+    getInput: (runId) =>
+      read(() => Option.flatMapNullishOr(Option.fromUndefinedOr(queries.runs.byId(runId)), queries.runs.input)),
+    getOutput: (runId) =>
+      read(() => Option.flatMapNullishOr(Option.fromUndefinedOr(queries.runs.byId(runId)), queries.runs.output)),
     getRunByExternalId: (namespace, externalId) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        read(() => {
-          const found = queries.runs.byExternalId(namespace, externalId)
-          return Option.fromUndefinedOr(found && lists.run(namespace, found.runId, now))
-        })
+        read(() =>
+          Option.map(Option.fromUndefinedOr(queries.runs.byExternalId(namespace, externalId)), (stored) =>
+            lists.run(stored, now)
+          )
+        )
       ),
     listRuns: (filter, page) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => read(() => lists.runs(filter, page, now))),
-    getStep: (namespace, stepId) => read(() => Option.fromUndefinedOr(lists.step(namespace, stepId))),
+    getStep: (namespace, stepId) =>
+      read(() => {
+        const step = queries.steps.byId(stepId)
+        return step?.namespace === namespace ? Option.some(toStep(step)) : Option.none()
+      }),
     listSteps: (filter, page) => read(() => lists.steps(filter, page)),
-    history: (runId, after, maxBytes) => read(() => queries.steps.history(runId, after, maxBytes)),
+    history: (runId, after, maxBytes) =>
+      read(() => {
+        const stored = queries.runs.byId(runId)
+        return stored === undefined ? { steps: [], hasMore: false } : queries.steps.history(stored, after, maxBytes)
+      }),
     listNamespaces: (page) => read(() => queries.namespaces.page(page)),
     getWorker: (workerId) => read(() => Option.fromUndefinedOr(queries.workers.described(workerId))),
     listWorkers: (filter, page) => read(() => queries.workers.page(filter, page)),

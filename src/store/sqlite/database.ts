@@ -12,7 +12,10 @@ export interface Statement<Row> {
   readonly get: (...params: ReadonlyArray<SQLInputValue>) => Row | undefined
   readonly all: (...params: ReadonlyArray<SQLInputValue>) => ReadonlyArray<Row>
   readonly iterate: (...params: ReadonlyArray<SQLInputValue>) => Iterable<Row>
-  readonly run: (...params: ReadonlyArray<SQLInputValue>) => { readonly changes: number | bigint }
+  readonly run: (...params: ReadonlyArray<SQLInputValue>) => {
+    readonly changes: number | bigint
+    readonly lastInsertRowid: number | bigint
+  }
 }
 
 /** Prepares statements and keeps them, by their text. */
@@ -79,7 +82,9 @@ const prepareFile = (db: DatabaseSync, file: string, busyMillis: number): Result
       if (file !== ":memory:" && pragma(db, "journal_mode = WAL") !== "wal") {
         return refuse(`${file} can't be used: its file system does not support a write-ahead log`)
       }
-      db.exec("PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY")
+      db.exec(
+        "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY"
+      )
       // after a burst the log is cut to this size again
       db.exec("PRAGMA journal_size_limit = 67108864")
       migrate(db)

@@ -5,7 +5,7 @@
  * Payloads are kept out of the rows that change: every transition rewrites the row of a run or a step, and must not
  * rewrite megabytes with it. Those of runs are in tables of their own, those of steps too when they are large. Their
  * key is `seq` of the row they belong to, which appends to one tree instead of touching a second one for an id.
- * For the same reason `steps.run` is `seq` of the run.
+ * For the same reason `steps.run` is `seq` of the run. A step without a retry policy has the standard one.
  *
  * Codes: runs.status 1 PENDING, 2 RUNNING, 3 SLEEPING, 4 COMPLETED, 5 FAILED, 6 CANCELLED, 7 SCHEDULED, 8 PAUSED;
  * steps.status 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 FAILED; workers.status 1 ONLINE, 2 DRAINING, 3 OFFLINE;
@@ -63,9 +63,9 @@ export const migrations: ReadonlyArray<string> = [
   CREATE INDEX runs_by_worker ON runs (worker_id) WHERE status = 2;
   -- counts what is executing against the limits of queues and types
   CREATE INDEX runs_running ON runs (namespace, task_queue, workflow_type, due_at) WHERE status = 2;
-  CREATE UNIQUE INDEX runs_active ON runs (namespace, external_id) WHERE status NOT IN (4, 5, 6);
-  -- read backwards for the newest: seq grows with every run
-  CREATE INDEX runs_ended ON runs (namespace, external_id) WHERE status IN (4, 5, 6);
+  -- read backwards for the newest: seq grows with every run, and only the newest can be active. Not changed when a run
+  -- ends: external ids are random, so that each change is a page of its own.
+  CREATE INDEX runs_by_external_id ON runs (namespace, external_id);
   -- listings are newest first; ascending indexes read backwards, because appending fills pages better
   CREATE INDEX runs_by_age ON runs (namespace, created_at, run_id);
   CREATE INDEX runs_by_status ON runs (namespace, status, created_at, run_id);
@@ -90,21 +90,19 @@ export const migrations: ReadonlyArray<string> = [
     seq INTEGER PRIMARY KEY,
     step_id TEXT NOT NULL UNIQUE,
     run INTEGER NOT NULL,
-    run_id TEXT NOT NULL,
-    namespace TEXT NOT NULL,
     name TEXT NOT NULL,
-    kind INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
+    kind INTEGER NOT NULL DEFAULT 1,
+    attempt INTEGER NOT NULL DEFAULT 1,
     position INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     status INTEGER NOT NULL,
-    retry_policy TEXT NOT NULL,
+    retry_policy TEXT,
     error TEXT,
     started_at INTEGER,
     finished_at INTEGER,
     due_at INTEGER,
     sequence INTEGER,
-    cancelled INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL DEFAULT 0,
     child_run_id TEXT,
     input_size INTEGER NOT NULL,
     input BLOB,

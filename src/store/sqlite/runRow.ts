@@ -40,10 +40,11 @@ const mutable = [
   "step_failed"
 ]
 
-export const runColumns = [...fixed, ...mutable, "slot"]
+/** Columns that are written with a new run. */
+export const runWritten = [...fixed, ...mutable, "slot"]
 
-/** Places in `mutable` of the columns that indexes are built on. */
-const indexed = [mutable.indexOf("status"), mutable.indexOf("worker_id"), mutable.indexOf("due_at")]
+/** `seq` is the key of the row, by which its payloads and steps know it. */
+export const runColumns = [...runWritten, "seq"]
 
 export type RunRow = readonly [
   runId: string,
@@ -72,7 +73,8 @@ export type RunRow = readonly [
   stepCount: number,
   sequence: number,
   stepFailed: number,
-  slot: number | null
+  slot: number | null,
+  seq: number
 ]
 
 const fixedValues = (run: RunRecord): Array<SQLInputValue> => [
@@ -113,19 +115,55 @@ export const runValues = (run: RunRecord): Array<SQLInputValue> => [
   orNull(run.slot)
 ]
 
+/** What an update sets: the columns, and their values in that order. */
+export interface RunUpdate {
+  readonly columns: ReadonlyArray<string>
+  readonly values: (run: RunRecord) => ReadonlyArray<SQLInputValue>
+}
+
+const indexed = ["status", "worker_id", "due_at"]
+
 /**
- * The columns to set, and their values. SQLite writes the entries of every index on a column that is set, changed or
- * not, so where the row before is known those that stay are left out: most updates are progress of a running run.
+ * SQLite writes the entries of every index on a column that is set, changed or not, so there is an update for each
+ * choice of those that changed: bit 0 of its place stands for the status, bit 1 for the worker, bit 2 for the due time.
  */
-export const runUpdate = (
-  run: RunRecord,
-  before: RunRecord | undefined
-): { readonly columns: ReadonlyArray<string>; readonly values: ReadonlyArray<SQLInputValue> } => {
-  const values = mutableValues(run)
-  if (before === undefined) return { columns: mutable, values }
-  const old = mutableValues(before)
-  const stays = (_: unknown, place: number) => !indexed.includes(place) || values[place] !== old[place]
-  return { columns: mutable.filter(stays), values: values.filter(stays) }
+const transitions: ReadonlyArray<RunUpdate> = Array.from({ length: 8 }, (_, changed) => {
+  const set = mutable.flatMap((column, place) => {
+    const bitOfColumn = indexed.indexOf(column)
+    return bitOfColumn < 0 || (changed & (1 << bitOfColumn)) !== 0 ? [place] : []
+  })
+  return {
+    columns: set.map((place) => mutable[place]!),
+    values: (run) => {
+      const all = mutableValues(run)
+      return set.map((place) => all[place]!)
+    }
+  }
+})
+
+/** Most updates: a running run got further. */
+const progress: RunUpdate = {
+  columns: ["expiries", "step_count", "sequence", "step_failed"],
+  values: (run) => [run.expiries, run.stepCount, run.sequence, bit(run.stepFailed)]
+}
+
+export const runUpdates: ReadonlyArray<RunUpdate> = [...transitions, progress]
+
+/** The update that makes one row of the other: one of `runUpdates`. */
+export const runUpdate = (before: RunRecord, run: RunRecord): RunUpdate => {
+  const changed =
+    (run.status === before.status ? 0 : 1) |
+    (run.workerId === before.workerId ? 0 : 2) |
+    (run.dueAt === before.dueAt ? 0 : 4)
+  const isProgress =
+    changed === 0 &&
+    run.leaseEpoch === before.leaseEpoch &&
+    run.error === before.error &&
+    run.attempts === before.attempts &&
+    run.startedAt === before.startedAt &&
+    run.finishedAt === before.finishedAt &&
+    run.claimedAt === before.claimedAt
+  return isProgress ? progress : transitions[changed]!
 }
 
 export const toRunRecord = (row: readonly [...run: RunRow, ...rest: ReadonlyArray<unknown>]): RunRecord => {

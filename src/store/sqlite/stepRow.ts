@@ -1,6 +1,7 @@
 /** Attempts of steps as rows. */
 import type { SQLInputValue } from "node:sqlite"
 import type { Types } from "effect"
+import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { Payload, Step } from "../../Run.ts"
 import type { StepRecord } from "../Store.ts"
 import { stepKind, stepKinds, stepStatus, stepStatuses } from "./codes.ts"
@@ -10,19 +11,7 @@ import { bit, fromJson, fromMetadata, orNull, toJson, toJsonOrNull, toPayload } 
 export const inlineLimit = 1024
 
 /** Columns that never change once an attempt exists. */
-const fixed = [
-  "step_id",
-  "run_id",
-  "namespace",
-  "name",
-  "kind",
-  "attempt",
-  "position",
-  "created_at",
-  "input_size",
-  "input",
-  "input_metadata"
-]
+const fixed = ["step_id", "name", "kind", "attempt", "position", "created_at", "input_size", "input", "input_metadata"]
 
 /** Columns that an update sets. */
 export const stepMutable = [
@@ -44,8 +33,6 @@ export const stepColumns = [...fixed, ...stepMutable]
 
 export type StepRow = readonly [
   stepId: string,
-  runId: string,
-  namespace: string,
   name: string,
   kind: number,
   attempt: number,
@@ -55,7 +42,7 @@ export type StepRow = readonly [
   input: Uint8Array | null,
   inputMetadata: string | null,
   status: number,
-  retryPolicy: string,
+  retryPolicy: string | null,
   error: string | null,
   startedAt: number | null,
   finishedAt: number | null,
@@ -70,7 +57,7 @@ export type StepRow = readonly [
 
 /** Bytes of payload of an attempt; what it failed with may be as large, and counts too. */
 export const payloadBytes = (row: StepRow): number =>
-  row[8] + (row[20] ?? 0) + (row[13] === null ? 0 : Buffer.byteLength(row[13]))
+  row[6] + (row[18] ?? 0) + (row[11] === null ? 0 : Buffer.byteLength(row[11]))
 
 /** Whether a payload has a row of its own. */
 export const isApart = (payload: Payload): boolean => payload.data.byteLength > inlineLimit
@@ -80,10 +67,19 @@ const payloadValues = (payload: Payload | undefined): [SQLInputValue, SQLInputVa
     ? [null, null, null]
     : [payload.data.byteLength, isApart(payload) ? null : payload.data, fromMetadata(payload.metadata)]
 
+/** Nothing stands for the standard policy, which most steps have. */
+const policyText = (policy: RetryPolicy.Resolved): string | null =>
+  policy === RetryPolicy.standard ||
+  (policy.maximumAttempts === RetryPolicy.standard.maximumAttempts &&
+    policy.initialIntervalMillis === RetryPolicy.standard.initialIntervalMillis &&
+    policy.backoffCoefficient === RetryPolicy.standard.backoffCoefficient &&
+    policy.maximumIntervalMillis === RetryPolicy.standard.maximumIntervalMillis &&
+    policy.nonRetryableErrors.length === 0)
+    ? null
+    : toJson(policy)
+
 const fixedValues = (step: StepRecord): Array<SQLInputValue> => [
   step.stepId,
-  step.runId,
-  step.namespace,
   step.name,
   stepKind[step.kind],
   step.attempt,
@@ -94,7 +90,7 @@ const fixedValues = (step: StepRecord): Array<SQLInputValue> => [
 
 export const stepMutableValues = (step: StepRecord): Array<SQLInputValue> => [
   stepStatus[step.status],
-  toJson(step.retryPolicy),
+  policyText(step.retryPolicy),
   toJsonOrNull(step.error),
   orNull(step.startedAt),
   orNull(step.finishedAt),
@@ -105,33 +101,94 @@ export const stepMutableValues = (step: StepRecord): Array<SQLInputValue> => [
   ...payloadValues(step.output)
 ]
 
-export const stepValues = (step: StepRecord): Array<SQLInputValue> => [...fixedValues(step), ...stepMutableValues(step)]
+/** What an insert sets: the columns, and their values in that order. */
+export interface StepInsert {
+  readonly columns: ReadonlyArray<string>
+  readonly values: (step: StepRecord) => ReadonlyArray<SQLInputValue>
+}
+
+const whole: StepInsert = {
+  columns: stepColumns,
+  values: (step) => [...fixedValues(step), ...stepMutableValues(step)]
+}
+
+/** Most steps: code that runs or ran at its first attempt. Binding is half of what an insert costs. */
+const plain: StepInsert = {
+  columns: [
+    "step_id",
+    "name",
+    "position",
+    "created_at",
+    "status",
+    "retry_policy",
+    "started_at",
+    "finished_at",
+    "sequence",
+    "input_size",
+    "input",
+    "input_metadata",
+    "output_size",
+    "output",
+    "output_metadata"
+  ],
+  values: (step) => [
+    step.stepId,
+    step.name,
+    step.position,
+    step.createdAt,
+    stepStatus[step.status],
+    policyText(step.retryPolicy),
+    orNull(step.startedAt),
+    orNull(step.finishedAt),
+    orNull(step.sequence),
+    ...payloadValues(step.input),
+    ...payloadValues(step.output)
+  ]
+}
+
+export const stepInserts = { whole, plain }
+
+/** The insert for an attempt. */
+export const stepInsert = (step: StepRecord): keyof typeof stepInserts =>
+  step.kind === "FUNCTION" &&
+  step.attempt === 1 &&
+  step.dueAt === undefined &&
+  step.error === undefined &&
+  step.childRunId === undefined &&
+  !step.cancelled
+    ? "plain"
+    : "whole"
 
 /** Reads a payload that has a row of its own, by the id of the step. */
 export type Fetch = (stepId: string) => Uint8Array | null
 
-export const toStepRecord = (row: StepRow, fetchInput: Fetch, fetchOutput: Fetch): StepRecord => {
+export const toStepRecord = (
+  { namespace, runId }: Pick<StepRecord, "namespace" | "runId">,
+  row: readonly [...step: StepRow, ...rest: ReadonlyArray<unknown>],
+  fetchInput: Fetch,
+  fetchOutput: Fetch
+): StepRecord => {
   const step: Types.Mutable<StepRecord> = {
     stepId: row[0],
-    runId: row[1],
-    namespace: row[2],
-    name: row[3],
-    kind: stepKinds[row[4]]!,
-    attempt: row[5],
-    position: row[6],
-    createdAt: row[7],
-    input: toPayload(row[8] > inlineLimit ? fetchInput(row[0]) : row[9], row[10]),
-    status: stepStatuses[row[11]]!,
-    retryPolicy: fromJson(row[12]),
-    cancelled: row[18] === 1
+    runId,
+    namespace,
+    name: row[1],
+    kind: stepKinds[row[2]]!,
+    attempt: row[3],
+    position: row[4],
+    createdAt: row[5],
+    input: toPayload(row[6] > inlineLimit ? fetchInput(row[0]) : row[7], row[8]),
+    status: stepStatuses[row[9]]!,
+    retryPolicy: row[10] === null ? RetryPolicy.standard : fromJson(row[10]),
+    cancelled: row[16] === 1
   }
-  if (row[13] !== null) step.error = fromJson(row[13])
-  if (row[14] !== null) step.startedAt = row[14]
-  if (row[15] !== null) step.finishedAt = row[15]
-  if (row[16] !== null) step.dueAt = row[16]
-  if (row[17] !== null) step.sequence = row[17]
-  if (row[19] !== null) step.childRunId = row[19]
-  if (row[20] !== null) step.output = toPayload(row[20] > inlineLimit ? fetchOutput(row[0]) : row[21], row[22])
+  if (row[11] !== null) step.error = fromJson(row[11])
+  if (row[12] !== null) step.startedAt = row[12]
+  if (row[13] !== null) step.finishedAt = row[13]
+  if (row[14] !== null) step.dueAt = row[14]
+  if (row[15] !== null) step.sequence = row[15]
+  if (row[17] !== null) step.childRunId = row[17]
+  if (row[18] !== null) step.output = toPayload(row[18] > inlineLimit ? fetchOutput(row[0]) : row[19], row[20])
   return step
 }
 

@@ -60,6 +60,26 @@ export const reads = (test: Case) => {
       })
     )
     test(
+      "can be read in parts, each for itself",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [fullRun(1, { status: "COMPLETED" }), runOf(2)],
+          inputs: [{ runId: id(1), payload: payload("1", { a: "b" }) }],
+          outputs: [{ runId: id(1), payload: payload("2") }]
+        })
+        const store = yield* Store
+        assert.deepStrictEqual(
+          yield* store.getRunRecord("default", id(1)),
+          Option.some(fullRun(1, { status: "COMPLETED" }))
+        )
+        assert.deepStrictEqual(yield* store.getRunRecord("other", id(1)), Option.none())
+        assert.deepStrictEqual(yield* store.getInput(id(1)), Option.some(payload("1", { a: "b" })))
+        assert.deepStrictEqual(yield* store.getOutput(id(1)), Option.some(payload("2")))
+        assert.deepStrictEqual(yield* store.getOutput(id(2)), Option.none())
+        assert.deepStrictEqual(yield* store.getInput(id(3)), Option.none())
+      })
+    )
+    test(
       "says when it wakes while it sleeps or is delayed, and not otherwise",
       Effect.gen(function* () {
         yield* write(

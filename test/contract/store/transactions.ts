@@ -219,6 +219,34 @@ export const transactions = (test: Case) => {
       })
     )
     test(
+      "what a transaction wrote that failed is not seen by those after it",
+      Effect.gen(function* () {
+        const store = yield* Store
+        yield* write({ insertRuns: [runOf(1)] })
+        const attempted = runOf(1, { status: "SLEEPING", stepCount: 7, dueAt: at + 9 })
+        yield* Effect.flip(
+          store.transact({ ...noWants, runs: new Set([id(1)]) }, () => ({
+            changes: {
+              ...noChanges,
+              updateRuns: [attempted],
+              insertRuns: [runOf(2)],
+              outputs: [{ runId: id(9), payload: payload("1") }]
+            },
+            value: undefined
+          }))
+        )
+        assert.deepStrictEqual((yield* see({ runs: new Set([id(1), id(2)]) })).runs, [runOf(1)])
+        assert.deepStrictEqual(yield* store.getRunRecord("default", id(1)), Option.some(runOf(1)))
+        yield* write({ insertRuns: [runOf(3)], insertSteps: [stepOf(1, { runId: id(3) })] })
+        yield* write({ insertRuns: [runOf(2)], updateRuns: [attempted], insertSteps: [stepOf(2, { runId: id(2) })] })
+        assert.deepStrictEqual((yield* see({ runs: new Set([id(1), id(2)]) })).runs, [attempted, runOf(2)])
+        assert.deepStrictEqual(
+          (yield* store.history(id(3), 0, 1e6)).steps.map((step) => step.stepId),
+          [id(1)]
+        )
+      })
+    )
+    test(
       "one active run for each namespace and external id: a second fails the whole transaction",
       Effect.gen(function* () {
         yield* write({ insertRuns: [runOf(1, { externalId: "x" })] })

@@ -23,13 +23,13 @@ export const wants = (test: Case) => {
     const order = { namespace: "default", externalId: "x" }
     const found = Effect.map(see({ externalIds: [order] }), runIds)
     test(
-      "finds the active run, even when one that has ended is newer",
+      "finds the active run, whatever ended before it",
       Effect.gen(function* () {
         yield* write({
           insertRuns: [
             endedRun(1, { externalId: "x", createdAt: at - 1 }),
-            runOf(2, { externalId: "x", status: "SLEEPING" }),
             endedRun(3, { externalId: "x", createdAt: at + 1 }),
+            runOf(2, { externalId: "x", status: "SLEEPING" }),
             runOf(4, { externalId: "x", namespace: "other" }),
             runOf(5)
           ]
@@ -248,6 +248,21 @@ export const wants = (test: Case) => {
           ]
         })
         assert.deepStrictEqual(stepIds(rows), [id(1)])
+      })
+    )
+    test(
+      "by name and id are the latest attempt and that one, where the name is known",
+      Effect.gen(function* () {
+        yield* write({
+          insertRuns: [runOf(1)],
+          insertSteps: [stepOf(1, { name: "a", status: "FAILED" }), stepOf(2, { name: "a", attempt: 2 }), stepOf(3)]
+        })
+        const found = (name: string, stepId: string) =>
+          Effect.map(see({ steps: [{ runId: id(1), name, stepId }] }), stepIds)
+        assert.deepStrictEqual(yield* found("a", id(1)), [id(1), id(2)])
+        assert.deepStrictEqual(yield* found("a", id(2)), [id(2)])
+        assert.deepStrictEqual(yield* found("a", id(9)), [id(2)])
+        assert.deepStrictEqual(yield* found("new", id(3)), [])
       })
     )
     test(

@@ -7,7 +7,9 @@ import type { Prepare } from "../database.ts"
 import { prefixed, toPayload } from "../rows.ts"
 import { type RunRow, runColumns, toRun, toRunRecord } from "../runRow.ts"
 import { payloadBytes, type StepRow, stepColumns, toStep } from "../stepRow.ts"
-import { type Steps, theRun } from "./steps.ts"
+import type { StoredRun } from "../RunCache.ts"
+import type { Runs } from "./runs.ts"
+import type { Steps } from "./steps.ts"
 
 type FullRow = readonly [
   ...run: RunRow,
@@ -78,21 +80,20 @@ interface StepFilter {
   readonly name?: string
 }
 
-const stepConditions = (filter: StepFilter): ReadonlyArray<Condition> => [
-  { sql: theRun, params: [filter.runId] },
-  ...equals("namespace", filter.namespace),
-  ...equals("name", filter.name)
+const stepConditions = (run: StoredRun, name: string | undefined): ReadonlyArray<Condition> => [
+  { sql: "run = ?", params: [run.seq] },
+  ...equals("name", name)
 ]
 
 /** The text and parameters of one page of steps, with one row more than wanted. */
-export const stepPage = (filter: StepFilter, paging: Paging): Condition => {
-  const { after, limit } = paging
+export const stepPage = (run: StoredRun, name: string | undefined, { after, limit }: Paging): Condition => {
+  const rest = "(created_at, seq) > (?, (SELECT seq FROM steps WHERE step_id = ?))"
   const rows = where([
-    ...stepConditions(filter),
-    ...(after === undefined ? [] : [{ sql: "(created_at, step_id) > (?, ?)", params: [after.at, after.id] }])
+    ...stepConditions(run, name),
+    ...(after === undefined ? [] : [{ sql: rest, params: [after.at, after.id] }])
   ])
   return {
-    sql: `SELECT ${stepColumns.join(", ")} FROM steps ${rows.sql} ORDER BY created_at, step_id LIMIT ?`,
+    sql: `SELECT ${stepColumns.join(", ")} FROM steps INDEXED BY steps_by_age ${rows.sql} ORDER BY created_at, seq LIMIT ?`,
     params: [...rows.params, limit + 1]
   }
 }
@@ -119,18 +120,14 @@ export const take = <Row, A>(
 }
 
 export interface Listings {
-  readonly run: (namespace: string, runId: string, now: number) => Run | undefined
+  readonly run: (of: StoredRun, now: number) => Run
   readonly runs: (filter: RunFilter, paging: Paging, now: number) => Page<Run>
-  readonly step: (namespace: string, stepId: string) => Step | undefined
   readonly steps: (filter: StepFilter, paging: Paging) => Page<Step>
 }
 
-export const make = (prepare: Prepare, steps: Steps): Listings => {
-  const run = prepare<FullRow>(`${full("")} WHERE r.run_id = ? AND r.namespace = ?`)
-  const step = prepare<StepRow>(`SELECT ${stepColumns.join(", ")} FROM steps WHERE step_id = ? AND namespace = ?`)
-
+export const make = (prepare: Prepare, runs: Runs, steps: Steps): Listings => {
   const decodeRun = (row: FullRow, now: number): Run =>
-    toRun(toRunRecord(row), toPayload(row[27], row[28]), row[29] === 1 ? toPayload(row[30], row[31]) : undefined, now)
+    toRun(toRunRecord(row), toPayload(row[28], row[29]), row[30] === 1 ? toPayload(row[31], row[32]) : undefined, now)
   const counted = (
     table: string,
     count: boolean,
@@ -141,10 +138,7 @@ export const make = (prepare: Prepare, steps: Steps): Listings => {
     return { total: prepare<readonly [total: number]>(`SELECT count(*) FROM ${table} ${sql}`).get(...params)![0] }
   }
   return {
-    run: (namespace, runId, now) => {
-      const row = run.get(runId, namespace)
-      return row === undefined ? undefined : decodeRun(row, now)
-    },
+    run: (of, now) => toRun(of.run, runs.input(of) ?? toPayload(null, null), runs.output(of), now),
     runs: (filter, paging, now) => {
       const { params, sql } = runPage(filter, paging)
       return {
@@ -157,20 +151,20 @@ export const make = (prepare: Prepare, steps: Steps): Listings => {
         ...counted("runs AS r", paging.count, runConditions(filter))
       }
     },
-    step: (namespace, stepId) => {
-      const row = step.get(stepId, namespace)
-      return row === undefined ? undefined : toStep(steps.record(row))
-    },
-    steps: (filter, paging) => {
-      const { params, sql } = stepPage(filter, paging)
+    steps: ({ name, namespace, runId }, paging) => {
+      const run = runs.byId(runId)
+      if (run === undefined || run.run.namespace !== namespace) {
+        return { items: [], hasMore: false, ...(paging.count ? { total: 0 } : {}) }
+      }
+      const { params, sql } = stepPage(run, name, paging)
       return {
         ...take(
           prepare<StepRow>(sql).iterate(...params),
           paging.limit,
-          (row) => toStep(steps.record(row)),
+          (row) => toStep(steps.record(run, row)),
           (row) => payloadBytes(row)
         ),
-        ...counted("steps", paging.count, stepConditions(filter))
+        ...counted("steps", paging.count, stepConditions(run, name))
       }
     }
   }

@@ -52,9 +52,9 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
     const namespace = namespaces.byName(name)
     if (namespace !== undefined) foundNamespaces.push(namespace)
   }
-  for (const id of wants.runs) add(foundRuns, runId, runs.byId(id))
+  for (const id of wants.runs) add(foundRuns, runId, runs.byId(id)?.run)
   for (const { externalId, namespace } of wants.externalIds) {
-    add(foundRuns, runId, runs.byExternalId(namespace, externalId))
+    add(foundRuns, runId, runs.byExternalId(namespace, externalId)?.run)
   }
   const occupancy = new Map<string, Occupancy>()
   const note = (found: ReadonlyArray<Occupancy>) => {
@@ -67,7 +67,7 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
     note(found)
     const ids = runs.claimable(claim, found.length > 0)
     for (const id of ids) {
-      if (!foundRuns.has(id)) add(foundRuns, runId, runs.byId(id))
+      if (!foundRuns.has(id)) add(foundRuns, runId, runs.byId(id)?.run)
       waits.add(id)
     }
     return ids
@@ -83,7 +83,7 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
     }
   }
   for (const id of holders) {
-    const held = runs.byWorker(id)
+    const held = runs.byWorker(id).map(({ run }) => run)
     for (const run of held) add(foundRuns, runId, run)
     const worker = foundWorkers.get(id)
     const { at = 0, workers: renewing } = wants.renewals ?? {}
@@ -101,8 +101,17 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
   )
 
   for (const id of wants.stepIds) add(foundSteps, stepId, steps.byId(id))
-  for (const { name, runId } of wants.steps) add(foundSteps, stepId, steps.latest(runId, name))
-  for (const id of waits) for (const step of steps.waiting(id)) add(foundSteps, stepId, step)
+  for (const want of wants.steps) {
+    const run = runs.byId(want.runId)
+    const latest = run && steps.latest(run, want.name)
+    add(foundSteps, stepId, latest)
+    const { stepId: id } = want
+    if (latest !== undefined && id !== undefined && latest.stepId !== id) add(foundSteps, stepId, steps.byId(id))
+  }
+  for (const id of waits) {
+    const run = runs.byId(id)
+    if (run !== undefined) for (const step of steps.waiting(run)) add(foundSteps, stepId, step)
+  }
 
   return {
     namespaces: foundNamespaces,

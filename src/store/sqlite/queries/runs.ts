@@ -1,17 +1,21 @@
-/** Queries and statements of runs. */
+/**
+ * Queries and statements of runs. A row is found by the id of its run once; what follows goes by the key of the row.
+ */
 import type { Payload } from "../../../Run.ts"
+import { isTerminal } from "../../../Run.ts"
 import type { RunRecord, Wants } from "../../Store.ts"
+import { runStatuses } from "../codes.ts"
 import type { Prepare } from "../database.ts"
-import { assignments, fromMetadata, placeholders } from "../rows.ts"
-import { type RunRow, runColumns, runUpdate, runValues, toRunRecord } from "../runRow.ts"
+import { RunCache, type StoredRun } from "../RunCache.ts"
+import { assignments, fromMetadata, placeholders, toPayload } from "../rows.ts"
+import { type RunRow, runColumns, runUpdate, runUpdates, runValues, runWritten, toRunRecord } from "../runRow.ts"
 
 const columns = runColumns.join(", ")
 
 export const sql = {
   byId: `SELECT ${columns} FROM runs WHERE run_id = ?`,
-  active: `SELECT ${columns} FROM runs WHERE namespace = ? AND external_id = ? AND status NOT IN (4, 5, 6)`,
-  newestEnded: `SELECT ${columns} FROM runs WHERE namespace = ? AND external_id = ? AND status IN (4, 5, 6)
-    ORDER BY seq DESC LIMIT 1`,
+  byExternalId: `SELECT ${columns} FROM runs WHERE namespace = ? AND external_id = ? ORDER BY seq DESC LIMIT 1`,
+  newestStatus: "SELECT status FROM runs WHERE namespace = ? AND external_id = ? ORDER BY seq DESC LIMIT 1",
   byWorker: `SELECT ${columns} FROM runs WHERE worker_id = ? AND status = 2`,
   // one type at a time: the index gives the order of claims within a type, so LIMIT ends the scan
   claimable: `SELECT due_at, priority, created_at, run_id FROM runs
@@ -19,14 +23,17 @@ export const sql = {
     ORDER BY due_at, priority DESC, created_at, run_id LIMIT ?`,
   nextDue: `SELECT due_at FROM runs
     WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1`,
-  insert: `INSERT INTO runs (${columns}) VALUES (${placeholders(runColumns)})`,
-  update: (columns: ReadonlyArray<string>) => `UPDATE runs SET ${assignments(columns)} WHERE run_id = ?`,
-  putInput: `INSERT OR REPLACE INTO run_inputs (seq, data, metadata) SELECT seq, ?, ? FROM runs WHERE run_id = ?`,
-  copyInput: `INSERT OR REPLACE INTO run_inputs (seq, data, metadata)
-    SELECT (SELECT seq FROM runs WHERE run_id = ?), i.data, i.metadata
-    FROM runs r JOIN run_inputs i ON i.seq = r.seq WHERE r.run_id = ?`,
-  putOutput: `INSERT OR REPLACE INTO run_outputs (seq, data, metadata) SELECT seq, ?, ? FROM runs WHERE run_id = ?`
+  insert: `INSERT INTO runs (${runWritten.join(", ")}) VALUES (${placeholders(runWritten)})`,
+  input: "SELECT data, metadata FROM run_inputs WHERE seq = ?",
+  output: "SELECT data, metadata FROM run_outputs WHERE seq = ?",
+  putInput: "INSERT OR REPLACE INTO run_inputs (seq, data, metadata) VALUES (?, ?, ?)",
+  copyInput:
+    "INSERT OR REPLACE INTO run_inputs (seq, data, metadata) SELECT ?, data, metadata FROM run_inputs WHERE seq = ?",
+  putOutput: "INSERT OR REPLACE INTO run_outputs (seq, data, metadata) VALUES (?, ?, ?)"
 }
+
+/** The statement of each kind of update. */
+export const updates = runUpdates.map(({ columns }) => `UPDATE runs SET ${assignments(columns)} WHERE seq = ?`)
 
 type Claim = Wants["claims"][number]
 type ClaimRow = readonly [dueAt: number, priority: number, createdAt: number, runId: string]
@@ -34,40 +41,57 @@ type ClaimRow = readonly [dueAt: number, priority: number, createdAt: number, ru
 const claimOrder = (a: ClaimRow, b: ClaimRow): number =>
   a[0] - b[0] || b[1] - a[1] || a[2] - b[2] || (a[3] < b[3] ? -1 : a[3] > b[3] ? 1 : 0)
 
+type PayloadRow = readonly [data: Uint8Array | null, metadata: string | null]
+
 export interface Runs {
-  readonly byId: (runId: string) => RunRecord | undefined
-  /** The active run with that id, else the newest that has ended. */
-  readonly byExternalId: (namespace: string, externalId: string) => RunRecord | undefined
-  readonly byWorker: (workerId: string) => ReadonlyArray<RunRecord>
+  readonly byId: (runId: string) => StoredRun | undefined
+  /** The newest run with that id: only the newest can be active. */
+  readonly byExternalId: (namespace: string, externalId: string) => StoredRun | undefined
+  readonly byWorker: (workerId: string) => ReadonlyArray<StoredRun>
   /** Ids of claimable runs in the order of claims; up to the limit of each type where the queue is limited. */
   readonly claimable: (claim: Claim, limited: boolean) => ReadonlyArray<string>
   readonly nextDue: (namespace: string, taskQueue: string, workflowTypes: ReadonlyArray<string>) => number | undefined
-  readonly insert: (run: RunRecord) => void
-  /** These answer whether the run exists. `before` is the row as it is, where it was loaded. */
-  readonly update: (run: RunRecord, before: RunRecord | undefined) => boolean
-  readonly putInput: (runId: string, payload: Payload) => boolean
-  readonly copyInput: (runId: string, from: string) => boolean
-  readonly putOutput: (runId: string, payload: Payload) => boolean
+  /** Answers whether there was room: one run with an external id is active at a time. */
+  readonly insert: (run: RunRecord) => boolean
+  readonly update: (before: StoredRun, run: RunRecord) => void
+  readonly input: (of: StoredRun) => Payload | undefined
+  readonly output: (of: StoredRun) => Payload | undefined
+  readonly putInput: (of: StoredRun, payload: Payload) => void
+  /** Answers whether there was an input. */
+  readonly copyInput: (of: StoredRun, from: StoredRun) => boolean
+  readonly putOutput: (of: StoredRun, payload: Payload) => void
+  /** To be told how each transaction ends. */
+  readonly committed: () => void
+  readonly rolledBack: () => void
 }
 
 export const make = (prepare: Prepare): Runs => {
+  const cache = new RunCache()
   const byId = prepare<RunRow>(sql.byId)
-  const active = prepare<RunRow>(sql.active)
-  const newestEnded = prepare<RunRow>(sql.newestEnded)
+  const byExternalId = prepare<RunRow>(sql.byExternalId)
+  const newestStatus = prepare<readonly [status: number]>(sql.newestStatus)
   const byWorker = prepare<RunRow>(sql.byWorker)
   const claimable = prepare<ClaimRow>(sql.claimable)
   const nextDue = prepare<readonly [dueAt: number]>(sql.nextDue)
   const insert = prepare(sql.insert)
+  const input = prepare<PayloadRow>(sql.input)
+  const output = prepare<PayloadRow>(sql.output)
   const putInput = prepare(sql.putInput)
   const copyInput = prepare(sql.copyInput)
   const putOutput = prepare(sql.putOutput)
+  const updating = new Map(runUpdates.map((update, index) => [update, prepare(updates[index]!)]))
 
-  const record = (row: RunRow | undefined) => (row === undefined ? undefined : toRunRecord(row))
+  const keep = (row: RunRow): StoredRun => {
+    const stored = { seq: row[27], run: toRunRecord(row) }
+    cache.keep(stored)
+    return stored
+  }
+  const keepFound = (row: RunRow | undefined) => (row === undefined ? undefined : keep(row))
+  const payload = (row: PayloadRow | undefined) => (row === undefined ? undefined : toPayload(row[0], row[1]))
   return {
-    byId: (runId) => record(byId.get(runId)),
-    byExternalId: (namespace, externalId) =>
-      record(active.get(namespace, externalId) ?? newestEnded.get(namespace, externalId)),
-    byWorker: (workerId) => byWorker.all(workerId).map(toRunRecord),
+    byId: (runId) => cache.get(runId) ?? keepFound(byId.get(runId)),
+    byExternalId: (namespace, externalId) => keepFound(byExternalId.get(namespace, externalId)),
+    byWorker: (workerId) => byWorker.all(workerId).map(keep),
     claimable: ({ dueBy, limit, namespace, taskQueue, workflowTypes }, limited) => {
       const found = Array.from(new Set(workflowTypes), (type) =>
         claimable.all(namespace, taskQueue, type, dueBy, limit)
@@ -84,14 +108,28 @@ export const make = (prepare: Prepare): Runs => {
       return earliest
     },
     insert: (run) => {
-      insert.run(...runValues(run))
+      if (!isTerminal(run.status)) {
+        const newest = newestStatus.get(run.namespace, run.externalId)
+        if (newest !== undefined && !isTerminal(runStatuses[newest[0]]!)) return false
+      }
+      cache.write({ seq: Number(insert.run(...runValues(run)).lastInsertRowid), run })
+      return true
     },
-    update: (run, before) => {
-      const { columns, values } = runUpdate(run, before)
-      return prepare(sql.update(columns)).run(...values, run.runId).changes === 1
+    update: (before, run) => {
+      const update = runUpdate(before.run, run)
+      updating.get(update)!.run(...update.values(run), before.seq)
+      cache.write({ seq: before.seq, run })
     },
-    putInput: (runId, { data, metadata }) => putInput.run(data, fromMetadata(metadata), runId).changes === 1,
-    copyInput: (runId, from) => copyInput.run(runId, from).changes === 1,
-    putOutput: (runId, { data, metadata }) => putOutput.run(data, fromMetadata(metadata), runId).changes === 1
+    input: ({ seq }) => payload(input.get(seq)),
+    output: ({ seq }) => payload(output.get(seq)),
+    putInput: ({ seq }, { data, metadata }) => {
+      putInput.run(seq, data, fromMetadata(metadata))
+    },
+    copyInput: (of, from) => copyInput.run(of.seq, from.seq).changes === 1,
+    putOutput: ({ seq }, { data, metadata }) => {
+      putOutput.run(seq, data, fromMetadata(metadata))
+    },
+    committed: () => cache.committed(),
+    rolledBack: () => cache.rolledBack()
   }
 }

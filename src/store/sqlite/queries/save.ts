@@ -34,27 +34,43 @@ export const save = (
     if (!schedules.putInput(scheduleId, payload)) return `schedule ${scheduleId}`
   }
 
-  const before = new Map(loaded.runs.map((run) => [run.runId, run]))
   const moved: Array<readonly [before: RunRecord | undefined, after: RunRecord]> = []
   for (const run of changes.updateRuns) {
-    const old = before.get(run.runId) ?? runs.byId(run.runId)
-    if (old === undefined || !runs.update(run, old)) return `run ${run.runId}`
-    moved.push([old, run])
+    const stored = runs.byId(run.runId)
+    if (stored === undefined) return `run ${run.runId}`
+    runs.update(stored, run)
+    moved.push([stored.run, run])
   }
   for (const run of changes.insertRuns) {
-    runs.insert(run)
+    if (!runs.insert(run)) return `room for run ${run.runId} beside the active one with its external id`
     moved.push([undefined, run])
   }
   counts.moved(moved)
-  for (const { payload, runId } of changes.inputs) if (!runs.putInput(runId, payload)) return `run ${runId}`
+  for (const { payload, runId } of changes.inputs) {
+    const run = runs.byId(runId)
+    if (run === undefined) return `run ${runId}`
+    runs.putInput(run, payload)
+  }
   for (const { runId, scheduleId } of changes.copyScheduleInputs) {
     if (!schedules.copyInput(runId, scheduleId)) return `input of schedule ${scheduleId}`
   }
-  for (const { from, runId } of changes.copyInputs) if (!runs.copyInput(runId, from)) return `input of run ${from}`
-  for (const { payload, runId } of changes.outputs) if (!runs.putOutput(runId, payload)) return `run ${runId}`
+  for (const { from, runId } of changes.copyInputs) {
+    const run = runs.byId(runId)
+    const other = runs.byId(from)
+    if (run === undefined || other === undefined || !runs.copyInput(run, other)) return `input of run ${from}`
+  }
+  for (const { payload, runId } of changes.outputs) {
+    const run = runs.byId(runId)
+    if (run === undefined) return `run ${runId}`
+    runs.putOutput(run, payload)
+  }
 
   for (const step of changes.updateSteps) if (!steps.update(step)) return `step ${step.stepId}`
-  for (const step of changes.insertSteps) if (!steps.insert(step)) return `run ${step.runId}`
+  for (const step of changes.insertSteps) {
+    const run = runs.byId(step.runId)
+    if (run === undefined) return `run ${step.runId}`
+    steps.insert(run, step)
+  }
 
   for (const added of changes.countScheduleRuns) schedules.count(added)
   for (const scheduleId of changes.deleteSchedules) schedules.remove(scheduleId)

@@ -1,33 +1,37 @@
-/** Queries and statements of steps. */
+/** Queries and statements of steps. Those of one run are found by the key of its row. */
 import type { StepRecord } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
-import { assignments, placeholders } from "../rows.ts"
+import type { StoredRun } from "../RunCache.ts"
+import { assignments, placeholders, prefixed } from "../rows.ts"
 import {
   isApart,
   payloadBytes,
   type StepRow,
   stepColumns,
+  stepInsert,
+  stepInserts,
   stepMutable,
   stepMutableValues,
-  stepValues,
   toStepRecord
 } from "../stepRow.ts"
 
 const columns = stepColumns.join(", ")
 
-/** The key by which steps know their run, from its id. */
-export const theRun = "run = (SELECT seq FROM runs WHERE run_id = ?)"
+const insert = (columns: ReadonlyArray<string>) =>
+  `INSERT INTO steps (run, ${columns.join(", ")}) VALUES (?, ${placeholders(columns)})`
 
 export const sql = {
-  byId: `SELECT ${columns} FROM steps WHERE step_id = ?`,
-  latest: `SELECT ${columns} FROM steps WHERE ${theRun} AND name = ? ORDER BY attempt DESC LIMIT 1`,
-  waiting: `SELECT ${columns} FROM steps AS s WHERE ${theRun}
+  byId: `SELECT ${prefixed("s", stepColumns)}, r.namespace, r.run_id
+    FROM steps AS s JOIN runs AS r ON r.seq = s.run WHERE s.step_id = ?`,
+  latest: `SELECT ${columns} FROM steps WHERE run = ? AND name = ? ORDER BY attempt DESC LIMIT 1`,
+  waiting: `SELECT ${columns} FROM steps AS s WHERE run = ?
     AND due_at IS NOT NULL AND status IN (1, 2) AND NOT EXISTS
     (SELECT 1 FROM steps AS later WHERE later.run = s.run AND later.name = s.name AND later.attempt > s.attempt)`,
   // one seek for each step: it skips the older attempts, however many there are
-  nextInHistory: `SELECT ${columns} FROM steps WHERE ${theRun} AND position > ?
+  nextInHistory: `SELECT ${columns} FROM steps WHERE run = ? AND position > ?
     ORDER BY position, attempt DESC LIMIT 1`,
-  insert: `INSERT INTO steps (run, ${columns}) SELECT seq, ${placeholders(stepColumns)} FROM runs WHERE run_id = ?`,
+  insertWhole: insert(stepInserts.whole.columns),
+  insertPlain: insert(stepInserts.plain.columns),
   update: `UPDATE steps SET ${assignments(stepMutable)} WHERE step_id = ?`,
   input: "SELECT data FROM step_inputs WHERE seq = (SELECT seq FROM steps WHERE step_id = ?)",
   output: "SELECT data FROM step_outputs WHERE seq = (SELECT seq FROM steps WHERE step_id = ?)",
@@ -38,31 +42,31 @@ export const sql = {
 }
 
 type DataRow = readonly [data: Uint8Array]
+type FoundRow = readonly [...step: StepRow, namespace: string, runId: string]
 
 export interface Steps {
-  readonly record: (row: StepRow) => StepRecord
+  readonly record: (of: StoredRun, row: StepRow) => StepRecord
   readonly byId: (stepId: string) => StepRecord | undefined
   /** The latest attempt. */
-  readonly latest: (runId: string, name: string) => StepRecord | undefined
+  readonly latest: (of: StoredRun, name: string) => StepRecord | undefined
   /** All latest attempts of a run that are PENDING or RUNNING and have a `dueAt`. */
-  readonly waiting: (runId: string) => ReadonlyArray<StepRecord>
+  readonly waiting: (of: StoredRun) => ReadonlyArray<StepRecord>
   readonly history: (
-    runId: string,
+    of: StoredRun,
     after: number,
     maxBytes: number
   ) => { readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }
-  /** Answers whether the run exists. */
-  readonly insert: (step: StepRecord) => boolean
+  readonly insert: (of: StoredRun, step: StepRecord) => void
   /** Answers whether the step exists. */
   readonly update: (step: StepRecord) => boolean
 }
 
 export const make = (prepare: Prepare): Steps => {
-  const byId = prepare<StepRow>(sql.byId)
+  const byId = prepare<FoundRow>(sql.byId)
   const latest = prepare<StepRow>(sql.latest)
   const waiting = prepare<StepRow>(sql.waiting)
   const nextInHistory = prepare<StepRow>(sql.nextInHistory)
-  const insert = prepare(sql.insert)
+  const inserts = { whole: prepare(sql.insertWhole), plain: prepare(sql.insertPlain) }
   const update = prepare(sql.update)
   const input = prepare<DataRow>(sql.input)
   const output = prepare<DataRow>(sql.output)
@@ -71,34 +75,40 @@ export const make = (prepare: Prepare): Steps => {
 
   const fetchInput = (stepId: string) => input.get(stepId)?.[0] ?? null
   const fetchOutput = (stepId: string) => output.get(stepId)?.[0] ?? null
-  const record = (row: StepRow) => toStepRecord(row, fetchInput, fetchOutput)
-  const recordOf = (row: StepRow | undefined) => (row === undefined ? undefined : record(row))
+  const record = ({ run }: StoredRun, row: StepRow) => toStepRecord(run, row, fetchInput, fetchOutput)
   const writeOutput = (step: StepRecord) => {
     if (step.output !== undefined && isApart(step.output)) putOutput.run(step.output.data, step.stepId)
   }
   return {
     record,
-    byId: (stepId) => recordOf(byId.get(stepId)),
-    latest: (runId, name) => recordOf(latest.get(runId, name)),
-    waiting: (runId) => waiting.all(runId).map(record),
-    history: (runId, after, maxBytes) => {
+    byId: (stepId) => {
+      const row = byId.get(stepId)
+      if (row === undefined) return undefined
+      return toStepRecord({ namespace: row[21], runId: row[22] }, row, fetchInput, fetchOutput)
+    },
+    latest: (of, name) => {
+      const row = latest.get(of.seq, name)
+      return row === undefined ? undefined : record(of, row)
+    },
+    waiting: (of) => waiting.all(of.seq).map((row) => record(of, row)),
+    history: (of, after, maxBytes) => {
       const steps: Array<StepRecord> = []
       let position = after
       let bytes = 0
       for (;;) {
-        const row = nextInHistory.get(runId, position)
+        const row = nextInHistory.get(of.seq, position)
         if (row === undefined) return { steps, hasMore: false }
         bytes += payloadBytes(row)
         if (bytes > maxBytes && steps.length > 0) return { steps, hasMore: true }
-        position = row[6]
-        steps.push(record(row))
+        position = row[4]
+        steps.push(record(of, row))
       }
     },
-    insert: (step) => {
-      if (insert.run(...stepValues(step), step.runId).changes === 0) return false
+    insert: (of, step) => {
+      const kind = stepInsert(step)
+      inserts[kind].run(of.seq, ...stepInserts[kind].values(step))
       if (isApart(step.input)) putInput.run(step.input.data, step.stepId)
       writeOutput(step)
-      return true
     },
     update: (step) => {
       const exists = update.run(...stepMutableValues(step), step.stepId).changes === 1
