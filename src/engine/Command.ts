@@ -7,8 +7,8 @@
  */
 import type * as KagziError from "../KagziError.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
-import type { IfExists, Payload, Run, Status, Step, StepKind } from "../Run.ts"
-import type { NamespaceRecord, WorkerKey, WorkerRecord } from "../store/Store.ts"
+import type { IfExists, Payload, Status, Step, StepKind } from "../Run.ts"
+import type { NamespaceRecord, RunRecord, WorkerKey, WorkerRecord } from "../store/Store.ts"
 import type { ScheduleCommand, ScheduleReply } from "./ScheduleCommand.ts"
 
 interface OfRun {
@@ -34,6 +34,11 @@ export interface StartRun {
   readonly input: Payload
   readonly retryPolicy?: RetryPolicy.RetryPolicy
   readonly ifExists: IfExists
+}
+
+/** Reads a run, after the commands before. */
+export interface FindRun extends OfRun {
+  readonly _tag: "FindRun"
 }
 
 export interface CancelRun extends OfRun {
@@ -74,6 +79,8 @@ export interface Heartbeat {
   readonly workerId: string
   /** The runs the worker really holds. Absent for peers that don't say: then all that were handed to it. */
   readonly held?: ReadonlyArray<Held>
+  /** `held` is everything: nothing else is on its way to the worker. */
+  readonly resumes?: boolean
 }
 
 export interface DeregisterWorker {
@@ -93,6 +100,8 @@ export interface ClaimRun {
   readonly workerId: string
   readonly taskQueue: string
   readonly workflowTypes: ReadonlyArray<string>
+  /** The most runs that are wanted. */
+  readonly limit: number
 }
 
 export interface BeginStep extends UnderLease {
@@ -184,6 +193,7 @@ export type Command =
   | UpdateNamespace
   | DrainWorker
   | StartRun
+  | FindRun
   | CancelRun
   | TerminateRun
   | RetryRun
@@ -205,10 +215,18 @@ export type Command =
 
 /** A run handed to a worker, without its payloads. */
 export interface Claimed {
-  readonly run: Omit<Run, "input" | "output">
+  readonly run: RunRecord
   readonly lease: number
   /** When it was claimed. */
   readonly claimedAt: number
+}
+
+/** What a claim got. */
+export interface Claims {
+  /** In the order of claims. */
+  readonly runs: ReadonlyArray<Claimed>
+  /** Whether it is certain that no further run was due, not even one that a limit holds up. */
+  readonly exhausted: boolean
 }
 
 /** The answer to each command. */
@@ -217,6 +235,7 @@ export interface Reply extends ScheduleReply {
   readonly UpdateNamespace: NamespaceRecord
   readonly DrainWorker: WorkerRecord
   readonly StartRun: { readonly runId: string; readonly alreadyExists: boolean }
+  readonly FindRun: RunRecord
   readonly CancelRun: { readonly status: Status }
   readonly TerminateRun: { readonly status: Status }
   readonly RetryRun: { readonly newRunId: string }
@@ -229,7 +248,7 @@ export interface Reply extends ScheduleReply {
   }
   readonly DeregisterWorker: { readonly drained: boolean }
   readonly ExpireWorkers: { readonly expired: number }
-  readonly ClaimRun: Claimed | undefined
+  readonly ClaimRun: Claims
   readonly BeginStep: { readonly step: Step; readonly execute: boolean }
   readonly CompleteStep: { readonly step: Step }
   /** The failed attempt, or the next one where a retry was scheduled. */

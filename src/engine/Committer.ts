@@ -14,6 +14,11 @@ import { logStoreError, toKagziError } from "./storeErrors.ts"
 type AnyReply = Reply[Command["_tag"]]
 
 export interface Committer {
+  /**
+   * Has a command carried out after those submitted before it, and calls back when it is on disk. Costs no fiber. The
+   * answers of one transaction come one right after the other.
+   */
+  readonly submit: <C extends Command>(command: C, answer: Answer<Reply[C["_tag"]]>) => void
   /** Does what the command says and answers when it is on disk. */
   readonly execute: <C extends Command>(command: C) => Effect.Effect<Reply[C["_tag"]], KagziError.KagziError>
   /**
@@ -21,7 +26,7 @@ export interface Committer {
    * interruptible, is. A run claimed for a caller that was interrupted is put back at once.
    */
   readonly claim: (
-    command: ClaimRun,
+    command: Omit<ClaimRun, "limit">,
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   ) => Effect.Effect<Claimed | undefined, KagziError.KagziError>
   /** Puts back a run that was claimed for a worker that can't be given it, without waiting for that. */
@@ -34,68 +39,53 @@ interface Settings {
   readonly maximumBatch: number
 }
 
+/** Is told what became of a command, and when, in milliseconds since the epoch by the clock of the database. */
+export type Answer<A> = (reply: Decision<A>, now: number) => void
+
 /** A command on its way, and who waits for its answer. */
-class Submission implements Submitted {
-  readonly command: Command
-  readonly random: number
-  readonly done = Deferred.makeUnsafe<AnyReply, KagziError.KagziError>()
-  reply: Decision<AnyReply> | undefined
-  abandoned = false
-
-  constructor(command: Command, random: number) {
-    this.command = command
-    this.random = random
-  }
-
-  /** The run that was claimed, if that is what was asked and there was one. */
-  get claimed(): Claimed | undefined {
-    return this.command._tag === "ClaimRun" && this.reply !== undefined && Result.isSuccess(this.reply)
-      ? (this.reply.success as Reply["ClaimRun"])
-      : undefined
-  }
+interface Submission extends Submitted {
+  readonly answer: Answer<AnyReply>
 }
 
-const stopped = KagziError.make("Unavailable", "The server is stopping")
+/** One transaction that was committed. */
+export interface Commit extends Pick<Decided, "changes" | "relaxed"> {
+  readonly now: number
+  /** Runs as they were before. */
+  readonly before: Rows["runs"]
+  /** How many commands it carried out. */
+  readonly size: number
+}
+
+export const stopped = KagziError.make("Unavailable", "The server is stopping")
 
 /**
- * Starts the group commit. `onCommit` is told what each transaction did and at what time, with the runs as they were
- * before and how many commands it carried out, before anyone is answered. When the scope closes, what was submitted is
- * still committed.
+ * Starts the group commit. `onCommit` is told of each transaction before anyone is answered, and `onAnswered` when all
+ * its commands are. When the scope closes, what was submitted is still committed.
  */
 export const make = Effect.fnUntraced(function* (
   store: Shape,
   settings: Settings,
-  onCommit: (decided: Pick<Decided, "changes" | "relaxed">, now: number, before: Rows["runs"], size: number) => void
+  hooks: { readonly onCommit: (commit: Commit) => void; readonly onAnswered: (commit: Commit) => void }
 ): Effect.fn.Return<Committer, never, Scope.Scope> {
   const submitted: Array<Submission> = []
   const bell = Latch.makeUnsafe()
+  const random = yield* Random.Random
   let closed = false
 
-  const submit = (submission: Submission): void => {
+  const push = (submission: Submission): void => {
     submitted.push(submission)
     bell.openUnsafe()
   }
 
+  const submit = (command: Command, answer: Answer<AnyReply>): Submission => {
+    const submission = { command, random: random.nextDoubleUnsafe(), answer }
+    if (closed) answer(Result.fail(stopped), 0)
+    else push(submission)
+    return submission
+  }
+
   const putBack = ({ lease, run: { namespace, runId } }: Claimed): void =>
-    submit(new Submission({ _tag: "ReleaseRun", namespace, runId, lease }, 0))
-
-  const answer = (submission: Submission, reply: Decision<AnyReply>): void => {
-    submission.reply = reply
-    const { claimed } = submission
-    if (submission.abandoned && claimed !== undefined) putBack(claimed)
-    Deferred.doneUnsafe(
-      submission.done,
-      Result.isSuccess(reply) ? Exit.succeed(reply.success) : Exit.fail(reply.failure)
-    )
-  }
-
-  const abandon = (submission: Submission): void => {
-    submission.abandoned = true
-    const { claimed } = submission
-    const index = submitted.indexOf(submission)
-    if (claimed !== undefined) putBack(claimed)
-    else if (index >= 0) submitted.splice(index, 1)
-  }
+    push({ command: { _tag: "ReleaseRun", namespace, runId, lease }, random: 0, answer: () => {} })
 
   const transact = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>) {
     const at = { now: yield* store.now, leaseMillis: settings.leaseMillis, staleMillis: settings.staleMillis }
@@ -109,8 +99,27 @@ export const make = Effect.fnUntraced(function* (
       const value: Decided = decide(wants, rows, batch, at)
       return { changes: value.changes, value }
     })
-    onCommit(decided, at.now, before, batch.length)
-    return decided.replies
+    const { changes, relaxed, replies } = decided
+    return { replies, commit: { changes, relaxed, now: at.now, before, size: batch.length } satisfies Commit }
+  })
+
+  /** What is on disk stays so whatever those do that are told of it: a defect of one keeps nothing from the others. */
+  const tell = Effect.fnUntraced(function* (
+    batch: ReadonlyArray<Submission>,
+    { commit, replies }: Effect.Success<ReturnType<typeof transact>>
+  ) {
+    const defects: Array<unknown> = []
+    const attempt = (work: () => void): void => {
+      try {
+        work()
+      } catch (defect) {
+        defects.push(defect)
+      }
+    }
+    attempt(() => hooks.onCommit(commit))
+    replies.forEach((reply, index) => attempt(() => batch[index]?.answer(reply, commit.now)))
+    attempt(() => hooks.onAnswered(commit))
+    for (const defect of defects) yield* Effect.logError("What was committed could not be told", Cause.die(defect))
   })
 
   const refuse = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>, cause: Cause.Cause<StoreError>) {
@@ -119,7 +128,8 @@ export const make = Effect.fnUntraced(function* (
       ? toKagziError(failure.value)
       : KagziError.make("Internal", "Internal error", { nonRetryable: true })
     yield* Option.isSome(failure) ? logStoreError(failure.value) : Effect.logError("A batch failed", cause)
-    for (const submission of batch) answer(submission, Result.fail(error))
+    const now = yield* store.now
+    for (const { answer } of batch) answer(Result.fail(error), now)
   })
 
   const isTransient = (cause: Cause.Cause<StoreError>): boolean => {
@@ -129,17 +139,13 @@ export const make = Effect.fnUntraced(function* (
 
   const commit = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>) {
     const exit = yield* Effect.exit(transact(batch))
-    if (Exit.isSuccess(exit)) {
-      exit.value.forEach((reply, index) => {
-        const submission = batch[index]
-        if (submission !== undefined) answer(submission, reply)
-      })
-    } else if (batch.length > 1 && !isTransient(exit.cause)) {
+    if (Exit.isSuccess(exit)) yield* tell(batch, exit.value)
+    else if (batch.length > 1 && !isTransient(exit.cause)) {
       // One command that the database can't take must not fail those beside it.
       for (const submission of batch) {
         const alone = yield* Effect.exit(transact([submission]))
         if (Exit.isFailure(alone)) yield* refuse([submission], alone.cause)
-        else for (const reply of alone.value) answer(submission, reply)
+        else yield* tell([submission], alone.value)
       }
     } else {
       yield* refuse(batch, exit.cause)
@@ -170,31 +176,37 @@ export const make = Effect.fnUntraced(function* (
   )
   yield* Effect.forkScoped(run)
 
-  const submitNew = (command: Command): Effect.Effect<Submission, KagziError.KagziError> =>
-    Effect.flatMap(Random.next, (random) => {
-      if (closed) return Effect.fail(stopped)
-      const submission = new Submission(command, random)
-      submit(submission)
-      return Effect.succeed(submission)
+  const claim: Committer["claim"] = (command, restore) =>
+    Effect.suspend(() => {
+      let abandoned = false
+      let got: Claimed | undefined
+      const done = Deferred.makeUnsafe<Claimed | undefined, KagziError.KagziError>()
+      const submission = submit({ ...command, limit: 1 }, (reply) => {
+        // A claim answers with claims, which a queue of any commands can't express.
+        got = Result.isSuccess(reply) ? (reply.success as Reply["ClaimRun"]).runs[0] : undefined
+        if (got !== undefined && abandoned) putBack(got)
+        Deferred.doneUnsafe(done, Result.isSuccess(reply) ? Exit.succeed(got) : Exit.fail(reply.failure))
+      })
+      return Effect.onInterrupt(restore(Deferred.await(done)), () =>
+        Effect.sync(() => {
+          abandoned = true
+          const index = submitted.indexOf(submission)
+          if (got !== undefined) putBack(got)
+          else if (index >= 0) submitted.splice(index, 1)
+        })
+      )
     })
 
-  const claim: Committer["claim"] = (command, restore) =>
-    Effect.flatMap(submitNew(command), (submission) =>
-      Effect.as(
-        Effect.onInterrupt(restore(Deferred.await(submission.done)), () => Effect.sync(() => abandon(submission))),
-        submission
-      )
-    ).pipe(Effect.map((submission) => submission.claimed))
-
   const execute = (command: Command): Effect.Effect<AnyReply, KagziError.KagziError> =>
-    command._tag === "ClaimRun"
-      ? Effect.uninterruptibleMask((restore) => claim(command, restore))
-      : Effect.flatMap(submitNew(command), (submission) => Deferred.await(submission.done))
+    Effect.callback((resume) => {
+      submit(command, (reply) => resume(Effect.fromResult(reply)))
+    })
 
   return {
     putBack,
     claim,
     // `decide` answers each command by the rule of its own tag, which a queue of any commands can't express.
+    submit: submit as Committer["submit"],
     execute: execute as Committer["execute"]
   }
 })

@@ -1,47 +1,64 @@
 /** Clients that wait for the end of a run. */
 import { Effect, Latch } from "effect"
 import { isTerminal, type Run } from "../Run.ts"
-import type { RunRecord } from "../store/Store.ts"
+import type { Changes } from "../store/Store.ts"
+
+/** A run as it is when it has ended. */
+export type EndedRun = Omit<Run, "input">
+
+/** Is given the run, or nothing when there is nobody any more who could tell of its end. */
+export type OnEnd = (ended: EndedRun | undefined) => void
 
 export class Endings {
-  readonly #waiting = new Map<string, Set<Latch.Latch>>()
+  readonly #waiting = new Map<string, Set<OnEnd>>()
 
-  /** To be told of every run that was written. */
-  runChanged(run: RunRecord): void {
-    if (isTerminal(run.status)) for (const latch of this.#waiting.get(run.runId) ?? []) latch.openUnsafe()
+  /** To be told of everything that was written. */
+  committed({ insertRuns, outputs, updateRuns }: Pick<Changes, "insertRuns" | "updateRuns" | "outputs">): void {
+    if (this.#waiting.size === 0) return
+    for (const runs of [insertRuns, updateRuns]) {
+      for (const run of runs) {
+        const waiting = isTerminal(run.status) ? this.#waiting.get(run.runId) : undefined
+        if (waiting === undefined) continue
+        const output = outputs.find(({ runId }) => runId === run.runId)?.payload
+        const ended = output === undefined ? run : { ...run, output }
+        for (const onEnd of Array.from(waiting)) onEnd(ended)
+      }
+    }
   }
 
   /** Ends all waits early. */
   ringAll(): void {
-    for (const latches of this.#waiting.values()) for (const latch of latches) latch.openUnsafe()
+    for (const waiting of Array.from(this.#waiting.values())) for (const onEnd of Array.from(waiting)) onEnd(undefined)
+  }
+
+  /** Answers how to take the subscription back. */
+  subscribe(runId: string, onEnd: OnEnd): () => void {
+    const waiting = this.#waiting.get(runId) ?? new Set()
+    this.#waiting.set(runId, waiting.add(onEnd))
+    return () => {
+      waiting.delete(onEnd)
+      if (waiting.size === 0 && this.#waiting.get(runId) === waiting) this.#waiting.delete(runId)
+    }
   }
 
   /** Reads the run, and once more when it has ended or the time, in milliseconds, has passed. */
   awaitEnd<E, R>(runId: string, read: Effect.Effect<Run, E, R>, timeoutMillis: number): Effect.Effect<Run, E, R> {
     // Subscribed before the first read, so that an end between the two is not missed.
     return Effect.acquireUseRelease(
-      Effect.sync(() => this.#subscribe(runId)),
-      (latch) =>
+      Effect.sync(() => {
+        const latch = Latch.makeUnsafe()
+        const unsubscribe = this.subscribe(runId, () => {
+          latch.openUnsafe()
+        })
+        return { latch, unsubscribe }
+      }),
+      ({ latch }) =>
         Effect.flatMap(read, (run) =>
           isTerminal(run.status) || timeoutMillis <= 0
             ? Effect.succeed(run)
             : Effect.andThen(Effect.raceFirst(latch.await, Effect.sleep(timeoutMillis)), read)
         ),
-      (latch) => Effect.sync(() => this.#unsubscribe(runId, latch))
+      ({ unsubscribe }) => Effect.sync(unsubscribe)
     )
-  }
-
-  #subscribe(runId: string): Latch.Latch {
-    const latch = Latch.makeUnsafe()
-    const latches = this.#waiting.get(runId)
-    if (latches === undefined) this.#waiting.set(runId, new Set([latch]))
-    else latches.add(latch)
-    return latch
-  }
-
-  #unsubscribe(runId: string, latch: Latch.Latch): void {
-    const latches = this.#waiting.get(runId)
-    latches?.delete(latch)
-    if (latches?.size === 0) this.#waiting.delete(runId)
   }
 }

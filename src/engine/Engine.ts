@@ -4,10 +4,10 @@
  * Commands go through one group commit to the store and are answered when they are on disk. Workers wait here for runs,
  * and clients for the end of a run; both are woken by what is committed, and by timers of Effect's clock.
  */
-import { Context, Effect, Latch, Layer, Option } from "effect"
+import { Context, Effect, FiberSet, Latch, Layer, Option, Result } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type * as KagziError from "../KagziError.ts"
-import type { Run, Step } from "../Run.ts"
+import { isTerminal, type Run, type Step } from "../Run.ts"
 import type { Schedule } from "../Schedule.ts"
 import {
   type DescribedWorker,
@@ -22,15 +22,17 @@ import {
 import { make as makeClaims } from "./claim.ts"
 import type { ClaimRun, Command, Reply } from "./Command.ts"
 import * as Committer from "./Committer.ts"
-import { Endings } from "./Endings.ts"
+import { type EndedRun, Endings } from "./Endings.ts"
 import { expireWorkers } from "./expiry.ts"
-import { notFound } from "./lifecycle/failures.ts"
+import { Inputs } from "./Inputs.ts"
+import { type Decision, notFound } from "./lifecycle/failures.ts"
 import * as Namespaces from "./lifecycle/namespaces.ts"
 import { wantsOf } from "./lifecycle/wants.ts"
 import { WorkingSet } from "./lifecycle/WorkingSet.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Reports from "./reports.ts"
 import { fireSchedules } from "./scheduler.ts"
+import { Servings } from "./Servings.ts"
 import { mapStoreError } from "./storeErrors.ts"
 import { Waiters } from "./Waiters.ts"
 
@@ -72,7 +74,7 @@ export interface Task {
 }
 
 /** What a worker asks for. `timeoutMillis` is how long it waits, at most and by default `pollTimeoutMillis`. */
-export interface ClaimRequest extends Omit<ClaimRun, "_tag"> {
+export interface ClaimRequest extends Omit<ClaimRun, "_tag" | "limit"> {
   readonly timeoutMillis?: number
 }
 
@@ -85,14 +87,24 @@ export class Engine extends Context.Service<
     readonly options: Options
     /** Does what the command says and answers when it is on disk. Interrupting the caller does not take it back. */
     readonly execute: <C extends Command>(command: C) => Answer<Reply[C["_tag"]]>
+    /** The same without a fiber: calls back with the answer. Commands are carried out in the order they come in. */
+    readonly submit: Committer.Committer["submit"]
     /** Waits for a run to work on. One that was claimed for a caller that is gone is made claimable again at once. */
     readonly claim: (request: ClaimRequest) => Answer<Task | undefined>
     /** Waits for the end of a run; answers with the unfinished run when the time, in milliseconds, has passed. */
     readonly awaitRun: (namespace: string, runId: string, timeoutMillis: number) => Answer<Run>
+    /**
+     * Calls back once, when the run has ended or it turns out that there is none. Answers how to take that back. Costs
+     * no fiber and no timer while it waits.
+     */
+    readonly watchEnd: (namespace: string, runId: string, answer: (reply: Decision<EndedRun>) => void) => () => void
+    /** Sends runs and notices to a worker over a connection that stays open. */
+    readonly servings: Pick<Servings, "serve" | "stop" | "gaveUp">
     /** The time of the database's clock. */
     readonly now: Effect.Effect<number>
     /** A UUID of version 7. */
     readonly newId: Effect.Effect<string>
+    readonly newIdUnsafe: () => string
     readonly getNamespace: (namespace: string) => Answer<NamespaceRecord>
     readonly listNamespaces: (...args: Parameters<Shape["listNamespaces"]>) => Answer<Page<NamespaceRecord>>
     readonly getWorker: (workerId: string) => Answer<DescribedWorker>
@@ -148,6 +160,7 @@ const makeSecureRandom = Effect.map(Effect.serviceOption(SecureRandom.SecureRand
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const store = yield* Store
+  const context = yield* Effect.context<never>()
   const secureRandom = yield* makeSecureRandom
   const newId = secureRandom.uuidV7()
   yield* ensureDefaultNamespace(store, yield* newId)
@@ -163,18 +176,36 @@ const make = Effect.fnUntraced(function* (options: Options) {
     })
   )
   const metrics = yield* Metrics.make
-  const committer = yield* Committer.make(store, options, ({ changes, relaxed }, now, before, size) => {
-    metrics.committed({ changes, before, size, now })
+  const inputs = new Inputs()
+  const announce = ({ changes, now, relaxed }: Committer.Commit): void => {
     for (const run of changes.updateRuns) if (run.status !== "RUNNING") waiters.slotFreed(run)
-    for (const runs of [changes.insertRuns, changes.updateRuns]) {
-      for (const run of runs) {
-        waiters.runChanged(run, now)
-        endings.runChanged(run)
-      }
-    }
+    for (const runs of [changes.insertRuns, changes.updateRuns]) for (const run of runs) waiters.runChanged(run, now)
     if (changes.insertSchedules.length + changes.updateSchedules.length > 0) schedulesChanged.openUnsafe()
     for (const place of relaxed) waiters.limitsRelaxed(place)
     for (const worker of changes.updateWorkers) if (worker.status !== "ONLINE") waiters.workerLeft(worker.workerId)
+  }
+  const committer: Committer.Committer = yield* Committer.make(store, options, {
+    onCommit: (commit) => {
+      metrics.committed(commit)
+      inputs.committed(commit.changes)
+      servings.answering()
+    },
+    onAnswered: (commit) => {
+      endings.committed(commit.changes)
+      // after the answers to claims, so that runs are announced to those who could not see them yet
+      servings.committed(commit.changes, () => announce(commit))
+    }
+  })
+  const claims = makeClaims(store, committer, waiters, options)
+  const runFork = yield* FiberSet.makeRuntime<never>()
+  const servings = new Servings({
+    committer,
+    waiters,
+    inputs,
+    reading: claims,
+    now: store.now,
+    findWorker: (workerId) => Effect.map(mapStoreError(store.getWorker(workerId)), Option.getOrUndefined),
+    fork: runFork
   })
   yield* Effect.forkScoped(expireWorkers(store, committer, options.staleMillis))
   yield* Effect.forkScoped(fireSchedules({ store, committer, newId, bell: schedulesChanged }))
@@ -183,15 +214,44 @@ const make = Effect.fnUntraced(function* (options: Options) {
     return yield* found(store.getRun(namespace, runId), "workflow", runId)
   })
 
+  const watchEnd: Engine["Service"]["watchEnd"] = (namespace, runId, answer) => {
+    let waits = true
+    const stop = (): void => {
+      waits = false
+      unsubscribe()
+    }
+    const settle = (reply: Decision<EndedRun>): void => {
+      if (!waits) return
+      stop()
+      answer(reply)
+    }
+    // Subscribed before the run is read, so that an end between the two is not missed.
+    const unsubscribe = endings.subscribe(runId, (ended) => {
+      if (ended === undefined) settle(Result.fail(Committer.stopped))
+      else if (ended.namespace === namespace) settle(Result.succeed(ended))
+    })
+    committer.submit({ _tag: "FindRun", namespace, runId }, (reply) => {
+      if (Result.isFailure(reply)) settle(Result.fail(reply.failure))
+      else if (waits && isTerminal(reply.success.status)) {
+        runFork(Effect.map(Effect.result(getRun(namespace, runId)), settle))
+      }
+    })
+    return stop
+  }
+
   return Engine.of({
     options,
     execute: committer.execute,
-    claim: makeClaims(store, committer, waiters, options),
+    submit: committer.submit,
+    claim: claims.claim,
+    watchEnd,
+    servings,
     awaitRun: Effect.fn("Engine.awaitRun")(function* (namespace, runId, timeoutMillis) {
       return yield* endings.awaitEnd(runId, getRun(namespace, runId), timeoutMillis)
     }),
     now: store.now,
     newId,
+    newIdUnsafe: () => Effect.runSyncWith(context)(newId),
     getNamespace: (namespace) => found(store.getNamespace(namespace), "namespace", namespace),
     listNamespaces: (page) => mapStoreError(store.listNamespaces(page)),
     getWorker: (workerId) => found(store.getWorker(workerId), "worker", workerId),

@@ -1,13 +1,12 @@
 /**
  * Workers that wait for a run, and who of them is woken by what.
  *
- * A run that became claimable is announced to one waiter that can take it. If that one takes another run or goes away,
- * the run is announced to the next. A run that will be due sets the timers of all waiters that can take it.
+ * A run that became claimable is announced to one waiter that can take it and has room. If that one takes other runs or
+ * goes away, the run is announced to the next. A run that will be due sets the timers of all waiters that can take it.
  *
  * Waiters that found nothing but runs that a limit holds up are not told of more of those. Where a slot becomes free it
  * is offered to one of them, and then to the next, until one uses it.
  */
-import { Latch } from "effect"
 import type { RunRecord } from "../store/Store.ts"
 import type { Place } from "./lifecycle/limits.ts"
 
@@ -38,13 +37,18 @@ export class Waiter {
   readonly queue: Queue
   readonly workerId: string
   readonly types: ReadonlySet<string>
-  readonly bell = Latch.makeUnsafe()
+  /** Called when the waiter is to ask, or has to be told of an earlier time to do so. */
+  readonly wake: () => void
+  /** The most runs that it can take now. */
+  room = 1
   /** Whether it is in the middle of asking the store, so that it may or may not see what is committed meanwhile. */
   asking = true
+  /** Whether its question is still to be put, so that it will see what is committed until then. */
+  queued = false
   /** It has to ask once more. */
   again = false
-  /** The run that was announced to it. */
-  announced: RunRecord | undefined
+  /** The runs that were announced to it, by their ids. */
+  readonly announced = new Map<string, RunRecord>()
   /** The slot that is offered to it. */
   slot: Slot | undefined
   /** Types of which a limit held runs up when it asked last, and how many slots nobody had been offered by then. */
@@ -53,14 +57,19 @@ export class Waiter {
   /** When the earliest run it knows of is due. */
   dueAt = Number.POSITIVE_INFINITY
 
-  constructor(queue: Queue, workerId: string, types: ReadonlyArray<string>) {
+  constructor(queue: Queue, workerId: string, types: ReadonlyArray<string>, wake: () => void) {
     this.queue = queue
     this.workerId = workerId
     this.types = new Set(types)
+    this.wake = wake
   }
 
   get isCalled(): boolean {
-    return this.again || this.announced !== undefined || this.slot !== undefined
+    return this.again || this.announced.size > 0 || this.slot !== undefined
+  }
+
+  takes({ workflowType }: Pick<RunRecord, "workflowType">): boolean {
+    return this.types.has(workflowType) && !this.heldUp.has(workflowType)
   }
 }
 
@@ -69,23 +78,22 @@ export class Waiters {
   /** Runs announced and not changed since, and to whom. */
   readonly #open = new Map<string, Waiter>()
 
-  add(place: Place, workerId: string, types: ReadonlyArray<string>): Waiter {
+  add(place: Place, workerId: string, types: ReadonlyArray<string>, wake: () => void): Waiter {
     const key = queueKey(place)
     const queue = this.#queues.get(key) ?? { key, waiters: new Set(), heldUp: new Set(), freed: 0 }
     this.#queues.set(key, queue)
-    const waiter = new Waiter(queue, workerId, types)
+    const waiter = new Waiter(queue, workerId, types, wake)
     queue.waiters.add(waiter)
     return waiter
   }
 
-  /** Takes a waiter out, with the run it got if it did; what it was called for and is still there goes to another. */
-  remove(waiter: Waiter, taken: Taken | undefined): void {
-    const { announced, queue } = waiter
+  /** Takes a waiter out, with the runs it got if it did; what it was called for and is still there goes to another. */
+  remove(waiter: Waiter, taken: ReadonlyArray<Taken>): void {
+    const { queue } = waiter
     queue.waiters.delete(waiter)
     queue.heldUp.delete(waiter)
     if (queue.waiters.size === 0) this.#queues.delete(queue.key)
-    if (this.#close(waiter) && announced !== undefined && announced.runId !== taken?.runId) this.#announce(announced)
-    this.#passOn(waiter, taken)
+    this.took(waiter, taken)
   }
 
   /** The waiter asks the store now. What it was called for is answered by that. */
@@ -98,8 +106,19 @@ export class Waiters {
     waiter.queue.heldUp.delete(waiter)
   }
 
-  /** The store had nothing for the waiter but runs of types that a limit holds up, and what was announced is taken. */
-  waits(waiter: Waiter, dueAt: number, heldUp: ReadonlySet<string>): void {
+  /** The waiter got as many runs as it asked for. What it was called for and is still there goes to another. */
+  took(waiter: Waiter, taken: ReadonlyArray<Taken>): void {
+    waiter.asking = false
+    const left = this.#close(waiter).filter(({ runId }) => !taken.some((run) => run.runId === runId))
+    for (const run of left) this.#announce(run)
+    this.#passOn(waiter, taken)
+  }
+
+  /**
+   * The store had nothing more for the waiter but runs of types that a limit holds up, and what was announced is taken.
+   * The next run that it can take is due at that time, as far as is known.
+   */
+  waits(waiter: Waiter, dueAt: number, heldUp: ReadonlySet<string>, taken: ReadonlyArray<Taken> = []): void {
     waiter.asking = false
     this.#close(waiter)
     waiter.dueAt = Math.min(waiter.dueAt, dueAt)
@@ -108,7 +127,7 @@ export class Waiters {
       waiter.queue.heldUp.add(waiter)
       if (waiter.freed !== waiter.queue.freed) this.#callAgain(waiter)
     }
-    this.#passOn(waiter, undefined)
+    this.#passOn(waiter, taken)
   }
 
   /** To be told of every run that was written, with the time of that. */
@@ -145,34 +164,39 @@ export class Waiters {
     for (const { waiters } of this.#queues.values()) for (const waiter of waiters) this.#callAgain(waiter)
   }
 
-  /** Forgets what was announced to a waiter; answers whether it was still there. */
-  #close(waiter: Waiter): boolean {
-    const { announced } = waiter
-    waiter.announced = undefined
-    return announced !== undefined && this.#open.get(announced.runId) === waiter && this.#open.delete(announced.runId)
+  /** Forgets what was announced to a waiter; answers what of that is still there. */
+  #close(waiter: Waiter): ReadonlyArray<RunRecord> {
+    const open: Array<RunRecord> = []
+    for (const [runId, run] of waiter.announced) {
+      if (this.#open.get(runId) === waiter && this.#open.delete(runId)) open.push(run)
+    }
+    waiter.announced.clear()
+    return open
   }
 
+  /** Runs go to the waiters that have room in turn, the one called last coming last. */
   #announce(run: RunRecord): void {
-    const asking: Array<Waiter> = []
-    for (const waiter of this.#queues.get(queueKey(run))?.waiters ?? []) {
-      if (!waiter.types.has(run.workflowType) || waiter.heldUp.has(run.workflowType)) continue
-      if (waiter.asking) asking.push(waiter)
-      else if (!waiter.isCalled) {
-        waiter.announced = run
-        this.#open.set(run.runId, waiter)
-        waiter.bell.openUnsafe()
-        return
-      }
+    const waiters = this.#queues.get(queueKey(run))?.waiters
+    if (waiters === undefined) return
+    for (const waiter of waiters) {
+      if (waiter.asking || waiter.announced.size >= waiter.room || !waiter.takes(run)) continue
+      // who is called already for another reason finds the run too
+      if (waiter.isCalled && waiter.room === 1) continue
+      waiter.announced.set(run.runId, run)
+      this.#open.set(run.runId, waiter)
+      waiters.delete(waiter)
+      waiters.add(waiter)
+      waiter.wake()
+      return
     }
-    for (const waiter of asking) waiter.again = true
+    for (const waiter of waiters) if (waiter.asking && !waiter.queued && waiter.takes(run)) waiter.again = true
   }
 
   #schedule(run: RunRecord, dueAt: number): void {
     for (const waiter of this.#queues.get(queueKey(run))?.waiters ?? []) {
-      if (dueAt >= waiter.dueAt || !waiter.types.has(run.workflowType)) continue
-      if (waiter.heldUp.has(run.workflowType)) continue
+      if (dueAt >= waiter.dueAt || !waiter.takes(run)) continue
       waiter.dueAt = dueAt
-      waiter.bell.openUnsafe()
+      waiter.wake()
     }
   }
 
@@ -182,24 +206,25 @@ export class Waiters {
    */
   #offer(slot: Slot, queue: Queue): void {
     for (const waiter of queue.heldUp) {
-      if (waiter.isCalled || slot.offered.has(waiter)) continue
+      if (waiter.isCalled || waiter.room === 0 || slot.offered.has(waiter)) continue
       slot.offered.add(waiter)
       waiter.slot = slot
-      waiter.bell.openUnsafe()
+      waiter.wake()
       return
     }
     queue.freed++
   }
 
   /** A run of another type may have used another limit than the slot belongs to. */
-  #passOn(waiter: Waiter, taken: Taken | undefined): void {
+  #passOn(waiter: Waiter, taken: ReadonlyArray<Taken>): void {
     const { queue, slot } = waiter
     waiter.slot = undefined
-    if (slot !== undefined && taken?.workflowType !== slot.workflowType) this.#offer(slot, queue)
+    if (slot === undefined || taken.some(({ workflowType }) => workflowType === slot.workflowType)) return
+    this.#offer(slot, queue)
   }
 
   #callAgain(waiter: Waiter): void {
     waiter.again = true
-    waiter.bell.openUnsafe()
+    waiter.wake()
   }
 }

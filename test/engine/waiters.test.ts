@@ -25,7 +25,7 @@ const full: ReadonlySet<string> = new Set(["order"])
 
 /** Someone who waits with nothing but runs that a limit holds up. */
 const heldUp = (waiters: Waiters): Waiter => {
-  const waiter = waiters.add(place, "worker", ["order"])
+  const waiter = waiters.add(place, "worker", ["order"], () => {})
   waiters.asks(waiter)
   waiters.waits(waiter, Number.POSITIVE_INFINITY, full)
   return waiter
@@ -35,7 +35,7 @@ describe("a slot that becomes free while someone asks", () => {
   it("does not make that one ask again when another was offered it", () => {
     const waiters = new Waiters()
     const resting = heldUp(waiters)
-    const asking = waiters.add(place, "worker", ["order"])
+    const asking = waiters.add(place, "worker", ["order"], () => {})
     waiters.asks(asking)
     waiters.slotFreed(ended)
     waiters.waits(asking, Number.POSITIVE_INFINITY, full)
@@ -47,10 +47,10 @@ describe("a slot that becomes free while someone asks", () => {
     for (const leaves of [true, false]) {
       const waiters = new Waiters()
       const resting = heldUp(waiters)
-      const asking = waiters.add(place, "worker", ["order"])
+      const asking = waiters.add(place, "worker", ["order"], () => {})
       waiters.asks(asking)
       waiters.slotFreed(ended)
-      if (leaves) waiters.remove(resting, undefined)
+      if (leaves) waiters.remove(resting, [])
       else {
         waiters.asks(resting)
         waiters.waits(resting, Number.POSITIVE_INFINITY, full)
@@ -63,7 +63,7 @@ describe("a slot that becomes free while someone asks", () => {
 
   it("makes that one ask again when nobody else waits", () => {
     const waiters = new Waiters()
-    const asking = waiters.add(place, "worker", ["order"])
+    const asking = waiters.add(place, "worker", ["order"], () => {})
     waiters.asks(asking)
     waiters.slotFreed(ended)
     waiters.waits(asking, Number.POSITIVE_INFINITY, full)

@@ -2,7 +2,7 @@
 import { Result } from "effect"
 import type * as KagziError from "../../KagziError.ts"
 import type { RunRecord, WorkerRecord } from "../../store/Store.ts"
-import type { ClaimRun, Reply } from "../Command.ts"
+import type { Claimed, ClaimRun, Reply } from "../Command.ts"
 import { type Decision, invalid, refused } from "./failures.ts"
 import * as Leases from "./leases.ts"
 import * as Namespaces from "./namespaces.ts"
@@ -59,19 +59,34 @@ const isClaimable = (run: RunRecord, command: ClaimRun, now: number): boolean =>
   run.taskQueue === command.taskQueue &&
   command.workflowTypes.includes(run.workflowType)
 
-/** Hands out the first run that is still due and that no limit holds up, with its due sleeps ended. */
-export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumstances): Decision<Reply["ClaimRun"]> =>
-  Result.map(claimant(set, command), (worker) => {
+/**
+ * Hands out the first runs that are still due and that no limit holds up, with their due sleeps ended: as many as there
+ * are and are wanted.
+ */
+export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumstances): Decision<Reply["ClaimRun"]> => {
+  if (command.limit < 1) return invalid("limit must be 1 or more")
+  return Result.map(claimant(set, command), (worker) => {
     Workers.seen(set, worker, at.now)
+    const runs: Array<Claimed> = []
+    let exhausted = true
     for (const runId of set.candidates(command)) {
+      if (runs.length === command.limit) break
       const run = set.run(runId)
-      if (run === undefined || !isClaimable(run, command, at.now)) continue
+      if (run === undefined || !isClaimable(run, command, at.now)) {
+        // it may have kept a later run from being loaded, unless it was loaded for another claim that took it
+        exhausted &&= run?.status === "RUNNING" && run.claimedAt === at.now
+        continue
+      }
       const expiries = run.status === "RUNNING" ? run.expiries + 1 : run.expiries
       if (expiries >= maximumExpiries(run)) {
         set.putRun({ ...Leases.ended(run, "FAILED", at.now), expiries, error: givenUp(run, expiries) })
+        exhausted = false
         continue
       }
-      if (set.isFull(run)) continue
+      if (set.isFull(run)) {
+        exhausted = false
+        continue
+      }
       set.putRun({
         ...run,
         status: "RUNNING",
@@ -85,7 +100,8 @@ export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumst
       })
       Sleeps.endDue(set, runId, at.now)
       const claimed = set.run(runId) ?? run
-      return { run: claimed, lease: claimed.leaseEpoch, claimedAt: at.now }
+      runs.push({ run: claimed, lease: claimed.leaseEpoch, claimedAt: at.now })
     }
-    return undefined
+    return { runs, exhausted: exhausted && runs.length < command.limit }
   })
+}

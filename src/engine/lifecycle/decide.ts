@@ -9,7 +9,7 @@ import type { Command, Reply } from "../Command.ts"
 import { claimRun } from "./claims.ts"
 import type { Decision } from "./failures.ts"
 import { fireSchedule } from "./firing.ts"
-import type { Circumstances } from "./leases.ts"
+import { type Circumstances, find } from "./leases.ts"
 import type { Place } from "./limits.ts"
 import * as Namespaces from "./namespaces.ts"
 import * as Runs from "./runs.ts"
@@ -28,6 +28,7 @@ const rules: Rules = {
   UpdateNamespace: Namespaces.updateNamespace,
   DrainWorker: Workers.drainWorker,
   StartRun: Runs.startRun,
+  FindRun: find,
   CancelRun: Runs.cancelRun,
   TerminateRun: Runs.terminateRun,
   RetryRun: Runs.retryRun,

@@ -25,8 +25,8 @@ class Collected {
   claim(command: ClaimRun): void {
     const key = claimKey(command)
     const entry = this.claims.get(key)
-    if (entry === undefined) this.claims.set(key, { claim: command, count: 1 })
-    else entry.count++
+    if (entry === undefined) this.claims.set(key, { claim: command, count: command.limit })
+    else entry.count += command.limit
   }
 }
 
@@ -47,6 +47,7 @@ const collect = (wants: Collected, command: Command): void => {
       wants.namespaces.add(command.namespace)
       wants.runs.add(command.runId)
       return
+    case "FindRun":
     case "CancelRun":
     case "TerminateRun":
     case "ReleaseRun":

@@ -86,7 +86,7 @@ const isForfeited = (set: WorkingSet, run: RunRecord, now: number): boolean =>
 const renewHeld = (
   set: WorkingSet,
   worker: WorkerRecord,
-  held: ReadonlyArray<Held>,
+  { held = [], resumes = false }: Heartbeat,
   at: Leases.Circumstances
 ): Pick<Reply["Heartbeat"], "lost" | "cancelled"> => {
   const lost: Array<Held> = []
@@ -104,7 +104,7 @@ const renewHeld = (
     }
   }
   for (const run of set.runsOf(worker.workerId)) {
-    if (!named.has(run.runId) && at.now - (run.claimedAt ?? 0) > handOverMillis) {
+    if (!named.has(run.runId) && (resumes || at.now - (run.claimedAt ?? 0) > handOverMillis)) {
       set.putRun(Leases.released(run, at.now))
     }
   }
@@ -120,7 +120,7 @@ export const heartbeat = (
     set.putWorker({ ...worker, lastHeartbeatAt: at.now })
     const shouldDrain = worker.status === "DRAINING"
     if (command.held !== undefined) {
-      return { shouldDrain, ...renewHeld(set, worker, command.held, at) }
+      return { shouldDrain, ...renewHeld(set, worker, command, at) }
     }
     for (const run of set.runsOf(worker.workerId)) {
       if (!isForfeited(set, run, at.now)) set.putRun({ ...run, dueAt: at.now + at.leaseMillis })

@@ -1,7 +1,7 @@
 /** The pure core on real rows: each batch is loaded from and saved to an SQLite store in memory, at a time of our own. */
 import { assert } from "@effect/vitest"
 import { Context, Effect, Layer, Result } from "effect"
-import type { Command, Reply } from "../../../src/engine/Command.ts"
+import type { Claimed, Command, Reply } from "../../../src/engine/Command.ts"
 import { type Decided, decide } from "../../../src/engine/lifecycle/decide.ts"
 import type { Decision } from "../../../src/engine/lifecycle/failures.ts"
 import { wantsOf } from "../../../src/engine/lifecycle/wants.ts"
@@ -133,12 +133,13 @@ export class World {
       namespace: "default",
       workerId,
       taskQueue: "queue",
-      workflowTypes: ["order"]
+      workflowTypes: ["order"],
+      limit: 1
     } as const satisfies Command
   }
 
-  claim(workerId: string): Reply["ClaimRun"] {
-    return this.send(this.claimCommand(workerId))
+  claim(workerId: string): Claimed | undefined {
+    return this.send(this.claimCommand(workerId)).runs[0]
   }
 
   /** A run that a new worker holds. Without a policy unless one is given. */

@@ -1,7 +1,8 @@
 /** The limits on how many runs of a queue, and of a type, execute at once. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
-import type { Command, Reply } from "../../../src/engine/Command.ts"
+import type { Claimed, Command, Reply } from "../../../src/engine/Command.ts"
+import type { Decision } from "../../../src/engine/lifecycle/failures.ts"
 import { heldUp } from "../../../src/engine/lifecycle/limits.ts"
 import { makeWorld, payload, refusal, type World } from "./World.ts"
 
@@ -12,11 +13,16 @@ const claimCommand = (world: World, workerId: string, workflowTypes: ReadonlyArr
   workflowTypes
 })
 
+const claim = (world: World, workerId: string): Claimed | undefined => world.send(claimCommand(world, workerId)).runs[0]
+
+const got = (reply: Decision<Reply[Command["_tag"]]> | undefined) =>
+  (Result.getOrThrow(reply!) as Reply["ClaimRun"]).runs[0]
+
 /** The types of the runs that so many claims get, in one batch or one after the other. */
 const claimed = (world: World, workerId: string, count: number, joined = false) => {
   const commands = Array.from({ length: count }, () => claimCommand(world, workerId))
   const replies = joined ? world.batch(commands) : commands.map((command) => world.try(command))
-  return replies.map((reply) => (Result.getOrThrow(reply) as Reply["ClaimRun"])?.run.workflowType)
+  return replies.map((reply) => got(reply)?.run.workflowType)
 }
 
 const startAll = (world: World, workflowTypes: ReadonlyArray<string>) =>
@@ -86,7 +92,7 @@ describe("the limit of a queue", () => {
         claimCommand(world, workerId),
         claimCommand(world, workerId)
       ])
-      assert.isAtMost([first, second].filter((reply) => Result.getOrThrow(reply!) !== undefined).length, 1)
+      assert.isAtMost([first, second].filter((reply) => got(reply) !== undefined).length, 1)
       assert.deepStrictEqual(claimed(world, workerId, 2).filter((type) => type !== undefined).length, 1)
     })
   )
@@ -96,15 +102,15 @@ describe("the limit of a queue", () => {
       const world = yield* makeWorld
       const workerId = register(world, { queueConcurrencyLimit: 1 })
       startAll(world, ["order", "order"])
-      const first = world.send(claimCommand(world, workerId))
+      const first = claim(world, workerId)
       world.now += 59_999
       assert.deepStrictEqual(claimed(world, workerId, 1), [undefined])
       world.now += 1
-      const second = world.send(claimCommand(world, workerId))
+      const second = claim(world, workerId)
       assert.isDefined(second)
       assert.notStrictEqual(second?.run.runId, first?.run.runId)
       world.send({ _tag: "CompleteRun", ...second!.run, lease: second!.lease, output: payload(null) })
-      assert.strictEqual(world.send(claimCommand(world, workerId))?.run.runId, first?.run.runId)
+      assert.strictEqual(claim(world, workerId)?.run.runId, first?.run.runId)
     })
   )
 
@@ -119,9 +125,9 @@ describe("the limit of a queue", () => {
             const late = register(world, declares ? limits : {})
             const other = register(world, limits)
             startAll(world, ["order", "order"])
-            const { lease, run } = world.send(claimCommand(world, late))!
+            const { lease, run } = claim(world, late)!
             world.now += 60_000
-            assert.notStrictEqual(world.send(claimCommand(world, other))?.run.runId, run.runId)
+            assert.notStrictEqual(claim(world, other)?.run.runId, run.runId)
             const held = [{ runId: run.runId, lease }]
             assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId: late, held }).lost, held)
             world.send({ _tag: "Heartbeat", workerId: late })
@@ -138,9 +144,9 @@ describe("the limit of a queue", () => {
         const world = yield* makeWorld
         const workerId = register(world, { queueConcurrencyLimit: 2 })
         startAll(world, ["order", "order", "order"])
-        const tasks = [1, 2].map(() => world.send(claimCommand(world, workerId))!)
+        const tasks = [1, 2].map(() => claim(world, workerId)!)
         world.now += 60_000
-        const other = world.send(claimCommand(world, register(world)))!
+        const other = claim(world, register(world))!
         assert.notInclude(
           tasks.map(({ run }) => run.runId),
           other.run.runId
@@ -178,7 +184,7 @@ describe("the limit of a queue", () => {
         const world = yield* makeWorld
         const workerId = register(world, { queueConcurrencyLimit: 1 })
         startAll(world, ["order", "mail"])
-        const { lease, run } = world.send(claimCommand(world, workerId))!
+        const { lease, run } = claim(world, workerId)!
         assert.deepStrictEqual(claimed(world, workerId, 1), [undefined])
         end(world, { runId: run.runId, lease })
         assert.isDefined(claimed(world, workerId, 1)[0])
@@ -192,7 +198,7 @@ describe("the limit of a queue", () => {
       const world = yield* makeWorld
       const workerId = register(world, { queueConcurrencyLimit: 1 })
       startAll(world, ["order", "mail"])
-      const { lease, run } = world.send(claimCommand(world, workerId))!
+      const { lease, run } = claim(world, workerId)!
       const complete = { _tag: "CompleteRun", ...of({ runId: run.runId, lease }), output: payload(null) } as const
       const [stale, held, done, taken, full] = world.batch([
         { ...complete, lease: lease + 1 },
@@ -202,10 +208,10 @@ describe("the limit of a queue", () => {
         claimCommand(world, workerId)
       ])
       refusal(stale!, "PreconditionFailed")
-      assert.isUndefined(Result.getOrThrow(held!))
+      assert.isUndefined(got(held))
       assert.isTrue(Result.isSuccess(done!))
-      assert.isDefined(Result.getOrThrow(taken!))
-      assert.isUndefined(Result.getOrThrow(full!))
+      assert.isDefined(got(taken))
+      assert.isUndefined(got(full))
     })
   )
 })

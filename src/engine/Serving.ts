@@ -1,0 +1,313 @@
+/**
+ * A worker that is sent runs as long as it has room, over a connection that stays open, and is told at once when it
+ * loses one. It has one waiter and one alarm, whatever its capacity.
+ */
+import { Effect, Latch, Result } from "effect"
+import type * as KagziError from "../KagziError.ts"
+import { isTerminal } from "../Run.ts"
+import type { RunRecord, WorkerRecord } from "../store/Store.ts"
+import { type Claims as Reading, nextQuestion } from "./claim.ts"
+import type { Claimed, Claims, Held, Reply } from "./Command.ts"
+import type { Committer } from "./Committer.ts"
+import type { Task } from "./Engine.ts"
+import type { Inputs } from "./Inputs.ts"
+import type { Decision } from "./lifecycle/failures.ts"
+import type { Servings } from "./Servings.ts"
+import type { Waiter, Waiters } from "./Waiters.ts"
+
+/** Whom a worker's runs and notices go to. Called synchronously. */
+export interface Listener {
+  readonly onTask: (task: Task) => void
+  /** `ended` tells a run that was cancelled or ended by another from a lease that is gone. */
+  readonly onLost: (held: Held, ended: boolean) => void
+  /** The worker is to take nothing new. */
+  readonly onDrain: () => void
+  /** The worker is not known any more. */
+  readonly onForgotten: () => void
+}
+
+/** A worker, what it takes, and the runs that it holds already. */
+export interface ServeRequest {
+  readonly namespace: string
+  readonly workerId: string
+  readonly taskQueue: string
+  readonly workflowTypes: ReadonlyArray<string>
+  /** The most runs that it holds at once. */
+  readonly capacity: number
+}
+
+/** How long to leave a worker alone that was refused a run, or a store that could not be read. */
+const patienceMillis = 1_000
+
+/** What was found out about runs that are due later is found out anew after so long: others may use the same store. */
+const outlookMillis = 1_000
+
+const none: ReadonlySet<string> = new Set()
+
+/** What servings share. */
+export interface Needs {
+  readonly committer: Committer
+  readonly waiters: Waiters
+  readonly reading: Reading
+  readonly inputs: Inputs
+  readonly now: Effect.Effect<number>
+  readonly findWorker: (
+    workerId: string
+  ) => Effect.Effect<Pick<WorkerRecord, "status"> | undefined, KagziError.KagziError>
+  /** Runs an effect until it ends or the engine stops. */
+  readonly fork: (effect: Effect.Effect<unknown>) => { readonly interruptUnsafe: () => void }
+}
+
+export class Serving {
+  readonly request: ServeRequest
+  readonly #listener: Listener
+  readonly #needs: Needs
+  readonly #servings: Servings
+  readonly #waiter: Waiter
+  readonly #alarm: { readonly interruptUnsafe: () => void }
+  readonly #bell = Latch.makeUnsafe()
+  readonly #held = new Map<string, number>()
+  #capacity: number
+  #state: "takes" | "drains" | "closed" = "takes"
+  /** Whether there was nothing due for it but what it was called for since. */
+  #idle = false
+  #asking = false
+  /** How many runs were asked for, and whether that was all there is room for. */
+  #asked = 0
+  #askedAll = false
+  #reply: (Claims & { readonly now: number }) | undefined
+  /** When the earliest run that it knew of before it asked is due, if it knew that. */
+  #knownDueAt: number | undefined
+  #outlookAt = Number.NEGATIVE_INFINITY
+  #contended = false
+  #isDue = false
+  /** When the alarm rings unless it is told of an earlier time. */
+  #ringsAt = Number.POSITIVE_INFINITY
+
+  constructor(servings: Servings, needs: Needs, request: ServeRequest, held: Iterable<Held>, listener: Listener) {
+    this.request = request
+    this.#capacity = request.capacity
+    this.#servings = servings
+    this.#needs = needs
+    this.#listener = listener
+    this.#waiter = needs.waiters.add(request, request.workerId, request.workflowTypes, () => servings.woke(this))
+    this.#waiter.asking = false
+    for (const { lease, runId } of held) this.#hold(runId, lease)
+    this.#alarm = needs.fork(this.#alarms())
+  }
+
+  /** Runs beyond a smaller capacity stay. */
+  set capacity(capacity: number) {
+    this.#capacity = capacity
+    this.#servings.woke(this)
+  }
+
+  /** The worker gave the run up itself, or was told otherwise that it lost it. */
+  drop(runId: string): void {
+    this.#held.delete(runId)
+    this.#servings.release(runId, this)
+    this.#servings.woke(this)
+  }
+
+  /** Takes nothing new any more, and is still told of what it loses. */
+  drain(): void {
+    if (this.#state === "takes") this.#leave("drains")
+  }
+
+  /** Takes nothing and is told nothing any more. What is claimed for it and not handed over yet is put back. */
+  close(): void {
+    if (this.#state === "closed") return
+    this.#leave("closed")
+    this.#servings.remove(this)
+    for (const runId of this.#held.keys()) this.#servings.release(runId, this)
+    this.#alarm.interruptUnsafe()
+  }
+
+  holds(runId: string, lease: number): boolean {
+    return this.#held.get(runId) === lease
+  }
+
+  /** To be told of a run that it holds and that was written. */
+  runChanged(run: RunRecord): void {
+    const lease = this.#held.get(run.runId)
+    if (lease !== undefined && !(run.status === "RUNNING" && run.leaseEpoch === lease)) {
+      this.lose({ runId: run.runId, lease }, isTerminal(run.status))
+    }
+  }
+
+  /** To be told of a run that it held and that another worker was given. */
+  displaced(runId: string): void {
+    const lease = this.#held.get(runId)
+    if (lease !== undefined) this.lose({ runId, lease }, false)
+  }
+
+  lose(held: Held, ended: boolean): void {
+    this.drop(held.runId)
+    this.#listener.onLost(held, ended)
+  }
+
+  /** To be told when its worker was written. */
+  workerChanged({ status }: Pick<WorkerRecord, "status">): void {
+    if (status === "OFFLINE") {
+      this.close()
+      this.#listener.onForgotten()
+    } else if (status === "DRAINING" && this.#state === "takes") {
+      this.drain()
+      this.#listener.onDrain()
+    }
+  }
+
+  /** Asks for runs if there is room and reason to. */
+  pump(): void {
+    if (this.#state !== "takes") return
+    const waiter = this.#waiter
+    const room = Math.max(0, this.#capacity - this.#held.size)
+    waiter.room = room
+    if (this.#asking) return
+    if (room === 0) {
+      this.#idle = false
+      return
+    }
+    const { announced } = waiter
+    const unclear = !this.#idle || this.#isDue || waiter.again || waiter.slot !== undefined
+    if (unclear || announced.size >= room) this.#ask(room, true)
+    else if (announced.size > 0) this.#ask(announced.size, false)
+    else if (waiter.dueAt < this.#ringsAt) this.#bell.openUnsafe()
+  }
+
+  /** Deals with the answer to a claim, when everybody else has theirs. */
+  claimed(): void {
+    const reply = this.#reply
+    this.#reply = undefined
+    if (reply === undefined) return
+    const { committer, waiters } = this.#needs
+    if (this.#state === "closed") {
+      for (const claimed of reply.runs) committer.putBack(claimed)
+      return
+    }
+    this.#handOver(reply.runs)
+    if (this.#state !== "takes") return
+    const taken = reply.runs.map(({ run }) => run)
+    if (taken.length >= this.#asked) {
+      this.#asking = false
+      this.#idle = !this.#askedAll
+      waiters.took(this.#waiter, taken)
+      if (this.#knownDueAt !== undefined) this.#waiter.dueAt = Math.min(this.#waiter.dueAt, this.#knownDueAt)
+    } else if (reply.exhausted && this.#knownDueAt !== undefined && reply.now < this.#outlookAt + outlookMillis) {
+      this.#waits(Math.min(this.#knownDueAt, this.#outlookAt + outlookMillis), none, taken)
+    } else {
+      this.#needs.fork(this.#lookOut(taken))
+    }
+    this.#servings.woke(this)
+  }
+
+  #hold(runId: string, lease: number): void {
+    const earlier = this.#held.get(runId)
+    if (earlier !== undefined) this.#listener.onLost({ runId, lease: earlier }, false)
+    this.#held.set(runId, lease)
+    this.#servings.hold(runId, this)
+  }
+
+  #leave(state: "drains" | "closed"): void {
+    const takes = this.#state === "takes"
+    this.#state = state
+    if (takes) this.#needs.waiters.remove(this.#waiter, [])
+  }
+
+  #ask(limit: number, all: boolean): void {
+    const { committer, waiters } = this.#needs
+    const waiter = this.#waiter
+    this.#knownDueAt = this.#idle && !this.#isDue ? waiter.dueAt : undefined
+    this.#isDue = false
+    this.#asking = true
+    this.#asked = limit
+    this.#askedAll = all
+    waiters.asks(waiter)
+    waiter.queued = true
+    const { namespace, taskQueue, workerId, workflowTypes } = this.request
+    committer.submit({ _tag: "ClaimRun", namespace, workerId, taskQueue, workflowTypes, limit }, (reply, now) =>
+      this.#answered(reply, now)
+    )
+  }
+
+  #answered(reply: Decision<Reply["ClaimRun"]>, now: number): void {
+    this.#waiter.queued = false
+    if (Result.isSuccess(reply)) {
+      this.#reply = { ...reply.success, now }
+      this.#servings.answered(this)
+    } else if (this.#state === "takes") {
+      this.#needs.fork(Effect.andThen(Effect.yieldNow, this.#refused(reply.failure)))
+    }
+  }
+
+  /** Finds out why the worker got nothing; for reasons that may pass it asks again later. */
+  readonly #refused = Effect.fnUntraced(function* (this: Serving, error: KagziError.KagziError) {
+    if (error._tag === "PreconditionFailed") {
+      const worker = yield* Effect.result(this.#needs.findWorker(this.request.workerId))
+      if (Result.isSuccess(worker)) this.workerChanged(worker.success ?? { status: "OFFLINE" })
+    }
+    const now = yield* this.#needs.now
+    this.#waits(now + patienceMillis, none, [])
+    // it is not known what there is
+    this.#idle = false
+    this.#isDue = false
+  })
+
+  #waits(dueAt: number, heldUp: ReadonlySet<string>, taken: ReadonlyArray<RunRecord>): void {
+    if (this.#state !== "takes") return
+    this.#asking = false
+    this.#idle = true
+    this.#needs.waiters.waits(this.#waiter, dueAt, heldUp, taken)
+    this.#servings.woke(this)
+  }
+
+  readonly #lookOut = Effect.fnUntraced(function* (this: Serving, taken: ReadonlyArray<RunRecord>) {
+    const found = yield* Effect.result(this.#needs.reading.outlook(this.request))
+    if (Result.isFailure(found)) return this.#waits((yield* this.#needs.now) + patienceMillis, none, taken)
+    const outlook = found.success
+    this.#outlookAt = outlook.now
+    this.#waits(nextQuestion(outlook, this.#contended), outlook.heldUp, taken)
+    this.#contended = outlook.dueAt <= outlook.now
+  })
+
+  #handOver(runs: ReadonlyArray<Claimed>): void {
+    const slow: Array<Claimed> = []
+    for (const claimed of runs) {
+      const { claimedAt, lease, run } = claimed
+      this.#hold(run.runId, lease)
+      const input = this.#needs.inputs.take(run.runId)
+      if (input === undefined || run.stepCount > 0) slow.push(claimed)
+      else this.#listener.onTask({ run: { ...run, input }, lease, claimedAt, history: [], historyMore: false })
+    }
+    if (slow.length > 0) this.#needs.fork(Effect.forEach(slow, (claimed) => this.#load(claimed), { discard: true }))
+  }
+
+  readonly #load = Effect.fnUntraced(function* (this: Serving, claimed: Claimed) {
+    const { runId } = claimed.run
+    const task = yield* Effect.result(this.#needs.reading.load(claimed))
+    const isHeld = this.holds(runId, claimed.lease)
+    if (this.#state !== "closed" && isHeld && Result.isSuccess(task) && task.success !== undefined) {
+      this.#listener.onTask(task.success)
+    } else if (isHeld) {
+      this.#needs.committer.putBack(claimed)
+      if (this.#state !== "closed") this.drop(runId)
+    }
+  })
+
+  /** Rings when a run that it knows of is due. */
+  readonly #alarms = Effect.fnUntraced(function* (this: Serving) {
+    for (;;) {
+      this.#bell.closeUnsafe()
+      const now = yield* this.#needs.now
+      const { dueAt } = this.#waiter
+      const waits = !this.#asking && this.#state === "takes"
+      if (waits && dueAt <= now) {
+        this.#isDue = true
+        this.#servings.woke(this)
+      }
+      this.#ringsAt = waits && dueAt > now ? dueAt : Number.POSITIVE_INFINITY
+      if (this.#ringsAt === Number.POSITIVE_INFINITY) yield* this.#bell.await
+      else yield* Effect.raceFirst(this.#bell.await, Effect.sleep(this.#ringsAt - now))
+    }
+  })
+}

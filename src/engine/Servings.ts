@@ -1,0 +1,91 @@
+/** The workers that are served over open connections, and which of them holds what. */
+import type { Changes } from "../store/Store.ts"
+import type { Held } from "./Command.ts"
+import { type Listener, type Needs, type ServeRequest, Serving } from "./Serving.ts"
+
+export class Servings {
+  readonly #needs: Needs
+  readonly #byWorker = new Map<string, Serving>()
+  readonly #holders = new Map<string, Serving>()
+  readonly #woken = new Set<Serving>()
+  #answered: Array<Serving> = []
+  #committing = false
+
+  constructor(needs: Needs) {
+    this.#needs = needs
+  }
+
+  /** Serves a worker from now on, over this connection only. */
+  serve(request: ServeRequest, held: Iterable<Held>, listener: Listener): Serving {
+    this.stop(request.workerId)
+    const serving = new Serving(this, this.#needs, request, held, listener)
+    this.#byWorker.set(request.workerId, serving)
+    this.woke(serving)
+    return serving
+  }
+
+  /** Ends whatever connection serves a worker. */
+  stop(workerId: string): void {
+    this.#byWorker.get(workerId)?.close()
+  }
+
+  /** To be told of runs that whoever holds them under that lease has given up or ended itself. */
+  gaveUp(runId: string, lease: number): void {
+    const holder = this.#holders.get(runId)
+    if (holder?.holds(runId, lease)) holder.drop(runId)
+  }
+
+  /** To be told when the answers to what was committed are about to be given. */
+  answering(): void {
+    this.#committing = true
+  }
+
+  /** To be told of everything that was written, when everybody has their answers; `announce` tells others of it. */
+  committed({ updateRuns, updateWorkers }: Pick<Changes, "updateRuns" | "updateWorkers">, announce: () => void): void {
+    try {
+      const answered = this.#answered
+      this.#answered = []
+      for (const serving of answered) serving.claimed()
+      announce()
+      for (const run of updateRuns) this.#holders.get(run.runId)?.runChanged(run)
+      for (const worker of updateWorkers) this.#byWorker.get(worker.workerId)?.workerChanged(worker)
+    } finally {
+      this.#committing = false
+      this.#pump()
+    }
+  }
+
+  /** A serving has room, or reason to ask. */
+  woke(serving: Serving): void {
+    this.#woken.add(serving)
+    if (!this.#committing) this.#pump()
+  }
+
+  /** The claim of a serving was answered. */
+  answered(serving: Serving): void {
+    this.#answered.push(serving)
+  }
+
+  hold(runId: string, serving: Serving): void {
+    const other = this.#holders.get(runId)
+    this.#holders.set(runId, serving)
+    if (other !== undefined && other !== serving) other.displaced(runId)
+  }
+
+  release(runId: string, serving: Serving): void {
+    if (this.#holders.get(runId) === serving) this.#holders.delete(runId)
+  }
+
+  remove(serving: Serving): void {
+    this.#woken.delete(serving)
+    const { workerId } = serving.request
+    if (this.#byWorker.get(workerId) === serving) this.#byWorker.delete(workerId)
+  }
+
+  #pump(): void {
+    for (const serving of this.#woken) {
+      this.#woken.delete(serving)
+      serving.pump()
+    }
+  }
+}
