@@ -12,6 +12,7 @@ import { createTransport as createGrpcWebTransport } from "@connectrpc/connect/p
 import { Effect, Layer, Redacted, Result, type Scope } from "effect"
 import { InvalidArgument } from "../KagziError.ts"
 import * as Address from "./address.ts"
+import * as Duplex from "./duplex.ts"
 import { detailHeader, fromConnectError, renamedDetailHeader } from "./errors.ts"
 import { Rpc, type Shape } from "./Rpc.ts"
 import { traceparent, traceparentHeader } from "../TraceContext.ts"
@@ -175,6 +176,7 @@ export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Sc
     const origin = parsed.success
     const { protocol = "grpc" } = options
     const auth = authorization(options.apiKey)
+    const peer = `the server at ${origin}`
     const connections =
       protocol === "grpc"
         ? pool(() => http2Connection(origin, options), options.callsPerConnection ?? 100)
@@ -194,12 +196,18 @@ export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Sc
           ({ transport }) =>
             Effect.tryPromise({
               try: (signal) => transport.unary(method, signal, callOptions.timeoutMillis, headers, input),
-              catch: (reason) => fromConnectError(reason, `the server at ${origin}`)
+              catch: (reason) => fromConnectError(reason, peer)
             }),
           connections.release
         )
       }).pipe(Effect.map((response) => response.message))
-    return { call }
+    // Both directions at once take HTTP/2.
+    if (protocol !== "grpc") return { call }
+    const open: NonNullable<Shape["open"]> = (method) =>
+      Effect.flatMap(Effect.acquireRelease(connections.take, connections.release), ({ transport }) =>
+        Duplex.open(transport, method, auth, peer)
+      )
+    return { call, open }
   })
 
 /** `make` as a layer. */

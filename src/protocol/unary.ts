@@ -1,6 +1,10 @@
-/** The protocol over plain unary RPCs: with our additions where the server has them, without them elsewhere. */
-import { Effect, Layer, Result } from "effect"
-import type { Workflow } from "../../gen/kagzi/v1/workflow_pb.ts"
+/**
+ * The protocol over RPCs: a session for what is frequent where the server has them, single calls for the rest and for
+ * other servers; with our additions where the server has those, by the plain contract elsewhere.
+ */
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import { Effect, Layer, Result, type Scope } from "effect"
+import type { StartWorkflowRequestSchema, Workflow } from "../../gen/kagzi/v1/workflow_pb.ts"
 import { type KagziError, PreconditionFailed } from "../KagziError.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
 import { isTerminal, type Run, type Status } from "../Run.ts"
@@ -8,10 +12,14 @@ import * as codec from "./codec.ts"
 import * as runs from "./codecRun.ts"
 import * as enums from "./enums.ts"
 import { pageRequest, readPage } from "./pages.ts"
-import { Protocol, type Shape } from "./Protocol.ts"
+import { type EndedRun, Protocol, type Shape, type StartRequest } from "./Protocol.ts"
 import { patiently } from "./retry.ts"
 import { Rpc } from "./Rpc.ts"
 import * as Services from "./services.ts"
+import type { Session, Unusable } from "./session.ts"
+import * as SessionLink from "./sessionLink.ts"
+import * as SessionRuns from "./sessionRuns.ts"
+import * as SessionStream from "./sessionStream.ts"
 import * as Admin from "./unaryAdmin.ts"
 import * as Link from "./unaryLink.ts"
 import * as Schedules from "./unarySchedules.ts"
@@ -19,6 +27,8 @@ import * as Schedules from "./unarySchedules.ts"
 export interface Options {
   /** Keeps to the plain contract, whatever the server can do. */
   readonly plain?: boolean
+  /** Whether to use a session where the server has them; it does unless told otherwise. */
+  readonly session?: boolean
 }
 
 const readRun = (workflow: Workflow | undefined): Effect.Effect<Run, KagziError> =>
@@ -40,32 +50,75 @@ const readStatus = (done: boolean, status: number, whenDone: Status): Effect.Eff
 const awaitTimeout = 50_000
 const awaitCallTimeout = 65_000
 
-/** The protocol over an Rpc. */
-export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
-  Effect.gen(function* () {
-    const services = yield* Services.make(yield* Rpc, { plain: options.plain ?? false })
-    const { admin, execution, hasExecution, serverInfo, workflows } = services
+const startMessage = (request: StartRequest): MessageInitShape<typeof StartWorkflowRequestSchema> => ({
+  namespace: request.namespace,
+  externalId: request.externalId,
+  taskQueue: request.taskQueue,
+  workflowType: request.workflowType,
+  version: request.version,
+  input: codec.payload(request.input),
+  ifExists: enums.ifExists.toProto(request.ifExists),
+  ...(request.retryPolicy === undefined ? {} : { retryPolicy: codec.retryPolicy(request.retryPolicy) })
+})
 
-    const start: Shape["start"] = Effect.fn("Protocol.start")(function* (request) {
+/** The protocol over an Rpc, until the scope closes. */
+export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc | Scope.Scope> =>
+  Effect.gen(function* () {
+    const rpc = yield* Rpc
+    const services = yield* Services.make(rpc, { plain: options.plain ?? false })
+    const { admin, execution, hasExecution, serverInfo, workflows } = services
+    const session =
+      rpc.open === undefined || options.plain === true || options.session === false
+        ? undefined
+        : yield* SessionStream.make({
+            open: rpc.open,
+            onLost: services.forget,
+            onUnusable: services.withoutSession
+          })
+
+    /** The session, where the server has them. */
+    const offered: Effect.Effect<Session | undefined, KagziError> = Effect.suspend(() =>
+      session?.isOpen() === true
+        ? Effect.succeed(session)
+        : Effect.map(services.hasSession, (has) => (has ? session : undefined))
+    )
+
+    /** Uses the session, or the other way where there is none. */
+    const either = <A, R1, R2>(
+      overSession: (session: Session) => Effect.Effect<A, KagziError | Unusable, R1>,
+      otherwise: Effect.Effect<A, KagziError, R2>,
+      choose = offered
+    ): Effect.Effect<A, KagziError, R1 | R2> =>
+      session === undefined
+        ? otherwise
+        : Effect.flatMap(
+            choose,
+            (chosen): Effect.Effect<A, KagziError, R1 | R2> =>
+              chosen === undefined ? otherwise : Effect.catchTag(overSession(chosen), "Unusable", () => otherwise)
+          )
+
+    const startOnce = Effect.fn("Protocol.start")(function* (request: StartRequest) {
       if (request.ifExists !== "use-active" && !(yield* hasExecution)) {
         return yield* new PreconditionFailed({
           message: `This server does not support ifExists: ${JSON.stringify(request.ifExists)}`
         })
       }
-      // On the wire a wrong number may say something else: a negative number of attempts is "unlimited" there.
-      if (request.retryPolicy !== undefined) yield* RetryPolicy.validate(request.retryPolicy)
-      const reply = yield* workflows.startWorkflow({
-        namespace: request.namespace,
-        externalId: request.externalId,
-        taskQueue: request.taskQueue,
-        workflowType: request.workflowType,
-        version: request.version,
-        input: codec.payload(request.input),
-        ifExists: enums.ifExists.toProto(request.ifExists),
-        ...(request.retryPolicy === undefined ? {} : { retryPolicy: codec.retryPolicy(request.retryPolicy) })
-      })
+      const reply = yield* workflows.startWorkflow(startMessage(request))
       return { runId: reply.runId, alreadyExists: reply.alreadyExists }
     })
+
+    const start: Shape["start"] = (request) => {
+      const started = either(
+        (chosen) => SessionRuns.start(chosen, startMessage(request)),
+        Effect.suspend(() => startOnce(request)),
+        // while the server can't be reached, a single call says so at once
+        Effect.map(offered, (chosen) => (chosen?.isReady() === true ? chosen : undefined))
+      )
+      // On the wire a wrong number may say something else: a negative number of attempts is "unlimited" there.
+      return request.retryPolicy === undefined
+        ? started
+        : Effect.andThen(RetryPolicy.validate(request.retryPolicy), started)
+    }
 
     const getRun: Shape["getRun"] = Effect.fn("Protocol.getRun")(function* (namespace, runId) {
       const reply = yield* workflows.getWorkflow({ namespace, runId })
@@ -100,7 +153,7 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
       return yield* readRun(reply.workflow)
     })
 
-    const awaitRun: Shape["awaitRun"] = Effect.fn("Protocol.awaitRun")(function* (namespace, runId) {
+    const pollResult = Effect.fn("Protocol.awaitRun")(function* (namespace: string, runId: string) {
       let pause = 50
       while (true) {
         const { longPoll, run } = yield* patiently(
@@ -115,6 +168,13 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
         pause = Math.min(pause * 2, 1_000)
       }
     })
+
+    const awaitRun: Shape["awaitRun"] = (namespace, runId) =>
+      either<EndedRun, never, never>(
+        (chosen) => SessionRuns.awaitRun(chosen, namespace, runId),
+        Effect.suspend(() => pollResult(namespace, runId)),
+        patiently(offered)
+      )
 
     const cancelRun: Shape["cancelRun"] = Effect.fn("Protocol.cancelRun")(function* (namespace, runId) {
       const reply = yield* workflows.cancelWorkflow({ namespace, runId })
@@ -162,7 +222,8 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc> =>
       listSteps,
       serverInfo,
       health,
-      connect: Link.connect(services)
+      connect: (worker) =>
+        either((chosen) => SessionLink.connect(chosen, services)(worker), Link.connect(services)(worker))
     })
   })
 

@@ -13,8 +13,14 @@ import { persistently } from "./retry.ts"
 import type { Services } from "./services.ts"
 import { type Commands, commandTimeout, farewell, persistence, pollTimeout } from "./unaryCommands.ts"
 
-/** The commands of a registered worker. */
-export const make = (services: Services, options: WorkerOptions, workerId: string): Commands => {
+/** The commands of a registered worker, and the pages of a history that continue those of a task. */
+export const make = (
+  services: Services,
+  options: WorkerOptions,
+  workerId: string
+): Commands & {
+  readonly restOfHistory: (held: Held, pageToken: string) => Effect.Effect<ReadonlyArray<Step>, KagziError>
+} => {
   const { execution, workers } = services
   const { namespace } = options
   const persist = persistently(persistence)
@@ -32,17 +38,18 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
   const releaseWith = (held: Held, timeoutMillis?: number) =>
     Effect.asVoid(execution.releaseRun({ namespace, runId: held.runId }, under(held, timeoutMillis)))
 
-  const readHistory = Effect.fnUntraced(function* (held: Held, response: PollTaskResponse) {
+  const readSteps = (held: Held, records: ReadonlyArray<StepRecord>) =>
+    Effect.forEach(records, (record) => Effect.map(reply(held, record), ({ step }) => step))
+
+  const restOfHistory = Effect.fnUntraced(function* (held: Held, firstToken: string) {
     const history: Array<Step> = []
-    let page: ReadonlyArray<StepRecord> = response.history
-    let pageToken = response.historyPageToken
-    while (true) {
-      for (const record of page) history.push((yield* reply(held, record)).step)
-      if (pageToken === "") return history
-      const next = yield* persist(execution.getHistory({ namespace, runId: held.runId, pageToken }, under(held)))
-      page = next.steps
-      pageToken = next.nextPageToken
+    let pageToken = firstToken
+    while (pageToken !== "") {
+      const page = yield* persist(execution.getHistory({ namespace, runId: held.runId, pageToken }, under(held)))
+      for (const step of yield* readSteps(held, page.steps)) history.push(step)
+      pageToken = page.nextPageToken
     }
+    return history
   })
 
   const readTask = Effect.fnUntraced(function* (held: Held, response: PollTaskResponse) {
@@ -56,7 +63,10 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
     return {
       ...held,
       run: { ...run, input: codec.readPayload(response.input) },
-      history: yield* readHistory(held, response),
+      history: [
+        ...(yield* readSteps(held, response.history)),
+        ...(yield* restOfHistory(held, response.historyPageToken))
+      ],
       claimedAt
     }
   })
@@ -134,6 +144,7 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
     )
 
   return {
+    restOfHistory,
     poll,
     beginStep,
     completeStep,

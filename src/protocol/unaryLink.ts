@@ -1,6 +1,7 @@
 /** A worker's connection for one task queue over unary RPCs: registration, heartbeats, notices. */
+import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Effect, Queue, Result, type Scope } from "effect"
-import type { HeartbeatResponse } from "../../gen/kagzi/v1/worker_pb.ts"
+import type { HeartbeatResponse, RegisterRequestSchema, RegisterResponse } from "../../gen/kagzi/v1/worker_pb.ts"
 import type { KagziError } from "../KagziError.ts"
 import * as codec from "./codec.ts"
 import type { Held, Notice, WorkerLink, WorkerOptions } from "./Protocol.ts"
@@ -13,34 +14,43 @@ import * as Plain from "./unaryPlain.ts"
 // A lost heartbeat must leave time for more before the lease is gone. Milliseconds.
 const heartbeatTimeout = 5_000
 
-const register = Effect.fnUntraced(function* (services: Services, options: WorkerOptions) {
-  const reply = yield* services.workers.register({
-    namespace: options.namespace,
-    taskQueue: options.taskQueue,
-    workflowTypes: [...options.workflowTypes],
-    hostname: options.hostname,
-    pid: codec.int32(options.pid),
-    version: options.version,
-    labels: options.labels,
-    instanceId: options.instanceId,
-    ...(options.queueConcurrencyLimit === undefined
-      ? {}
-      : { queueConcurrencyLimit: codec.int32(options.queueConcurrencyLimit) }),
-    workflowTypeConcurrency: Object.entries(options.workflowTypeConcurrency).map(([workflowType, limit]) => ({
-      workflowType,
-      maxConcurrent: codec.int32(limit)
-    }))
-  })
-  return { workerId: reply.workerId, intervalMillis: Math.max(1, reply.heartbeatIntervalSecs) * 1_000 }
+/** How a worker presents itself. */
+export const registration = (options: WorkerOptions): MessageInitShape<typeof RegisterRequestSchema> => ({
+  namespace: options.namespace,
+  taskQueue: options.taskQueue,
+  workflowTypes: [...options.workflowTypes],
+  hostname: options.hostname,
+  pid: codec.int32(options.pid),
+  version: options.version,
+  labels: options.labels,
+  instanceId: options.instanceId,
+  ...(options.queueConcurrencyLimit === undefined
+    ? {}
+    : { queueConcurrencyLimit: codec.int32(options.queueConcurrencyLimit) }),
+  workflowTypeConcurrency: Object.entries(options.workflowTypeConcurrency).map(([workflowType, limit]) => ({
+    workflowType,
+    maxConcurrent: codec.int32(limit)
+  }))
 })
 
-const noticesOf = (reply: HeartbeatResponse): codec.Read<ReadonlyArray<Notice>> =>
+/** What of the answer counts. */
+export const registered = (reply: RegisterResponse) => ({
+  workerId: reply.workerId,
+  intervalMillis: Math.max(1, reply.heartbeatIntervalSecs) * 1_000
+})
+
+/** What a server says of the runs that a worker has reported. */
+export const noticesOf = (reply: HeartbeatResponse): codec.Read<ReadonlyArray<Notice>> =>
   Result.gen(function* () {
     const notice = (tag: "Lost" | "Cancelled") => (held: Held) => ({ _tag: tag, held })
     const lost = yield* Result.all(reply.lostRuns.map(codec.readHeld))
     const cancelled = yield* Result.all(reply.cancelledRuns.map(codec.readHeld))
     return [...lost.map(notice("Lost")), ...cancelled.map(notice("Cancelled"))]
   })
+
+/** Whether the server does not know the worker any more. */
+export const isForgotten = (error: KagziError): boolean =>
+  error._tag === "NotFound" || error._tag === "PreconditionFailed"
 
 interface Presence {
   readonly workerId: string
@@ -68,7 +78,7 @@ const heartbeats = Effect.fnUntraced(function* (services: Services, options: Wor
       yield* Queue.offerAll(notices, result.success.found)
       if (result.success.shouldDrain && !draining) yield* Queue.offer(notices, { _tag: "Drain" })
       draining = result.success.shouldDrain
-    } else if (result.failure._tag === "NotFound" || result.failure._tag === "PreconditionFailed") {
+    } else if (isForgotten(result.failure)) {
       yield* Queue.offer(notices, { _tag: "Forgotten" })
       return
     } else {
@@ -86,7 +96,7 @@ export const connect =
       const extended = yield* services.hasExecution
       const deregister = (workerId: string, drain: boolean) => services.workers.deregister({ workerId, drain })
       const { intervalMillis, workerId } = yield* Effect.acquireRelease(
-        register(services, options),
+        Effect.map(services.workers.register(registration(options)), registered),
         ({ workerId }) =>
           deregister(workerId, false).pipe(
             Effect.timeout(farewell),

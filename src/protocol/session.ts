@@ -1,0 +1,106 @@
+/**
+ * One stream to a server in place of many calls: commands go up in batches, answers and news come down.
+ *
+ * Here is what a session is to those who use it. What commands mean is known to those who send them.
+ */
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import { Data, Effect } from "effect"
+import type { SessionCommandSchema, SessionEvent } from "../../gen/kagzi/v1/session_pb.ts"
+import * as KagziError from "../KagziError.ts"
+import type { Held } from "./Protocol.ts"
+
+export type Command = Extract<
+  NonNullable<MessageInitShape<typeof SessionCommandSchema>["command"]>,
+  { readonly value: unknown }
+>
+
+/** What the server says, in answer to a command or unasked. */
+export type Event = SessionEvent["event"]
+
+/** What it says of a worker unasked. */
+export type News = Extract<Event, { readonly case: "task" | "lost" | "drain" | "forgotten" }>
+
+/** The server has no sessions, or they don't come through to it: there are other ways to do the same. */
+export class Unusable extends Data.TaggedError("Unusable")<{ readonly cause: KagziError.KagziError }> {}
+
+/**
+ * What becomes of a command when its stream breaks before it is answered.
+ *
+ * - `run`: it is sent again, and given up with `Unavailable` when it was not answered for long.
+ * - `wait`: it is sent again, for as long as there is someone who waits.
+ * - `once`: it fails with `Unavailable`.
+ * - `presence`: it is dropped, because its sender says anew how things are.
+ */
+export type Kind = "run" | "wait" | "once" | "presence"
+
+/** Who is told what became of a command: by one of the two, once, or by none when it was dropped. */
+export interface Reply {
+  readonly answered: (event: Event) => void
+  readonly failed: (error: KagziError.KagziError | Unusable) => void
+}
+
+/** A command that was given to a session. */
+export interface Sent {
+  readonly id: number
+}
+
+/** A worker on the stream. */
+export interface Member {
+  readonly workerId: string
+  /** A new stream is open: says what the worker holds and wants, before anything else is sent. */
+  readonly resume: () => void
+  /** The stream is gone. */
+  readonly suspend: () => void
+  readonly news: (news: News) => void
+  /** The worker can't go on here. */
+  readonly forget: () => void
+}
+
+export interface Session {
+  /** Sends a command with the others of this turn of the event loop. The reply may come before this returns. */
+  readonly send: (kind: Kind, command: Command, lease: number, reply: Reply) => Sent
+  /** Nobody waits for the answer any more. What may have been carried out by now is seen through all the same. */
+  readonly withdraw: (sent: Sent) => void
+  readonly join: (member: Member) => void
+  readonly leave: (member: Member) => void
+  /** Whether there is a stream, as far as is known. */
+  readonly isOpen: () => boolean
+  /** Whether a command would open a stream at once, if there is none; false between attempts to do so. */
+  readonly isReady: () => boolean
+  /** Whether there is a stream and the server has answered a command on it that was sent so many milliseconds ago. */
+  readonly heardWithin: (millis: number) => boolean
+}
+
+/** Sends a command and waits for its answer. */
+export const request = (
+  session: Session,
+  kind: Kind,
+  command: Command,
+  lease = 0
+): Effect.Effect<Event, KagziError.KagziError | Unusable> =>
+  Effect.callback((resume) => {
+    const sent = session.send(kind, command, lease, {
+      answered: (event) => resume(Effect.succeed(event)),
+      failed: (error) => resume(Effect.fail(error))
+    })
+    return Effect.sync(() => session.withdraw(sent))
+  })
+
+/** As for those who have no other way. */
+export const unavailable = (error: KagziError.KagziError | Unusable): KagziError.KagziError =>
+  error._tag === "Unusable" ? new KagziError.Unavailable({ message: error.cause.message }) : error
+
+/** Gives a run back, without waiting for it to be so. */
+export const giveBack = (session: Session, namespace: string, { lease, runId }: Held): void => {
+  session.send("run", { case: "releaseRun", value: { namespace, runId } }, lease, {
+    answered: () => undefined,
+    failed: () => undefined
+  })
+}
+
+/** What is to be said of an answer that fits no command of its kind. */
+export const unexpected = (event: Event): KagziError.KagziError =>
+  new KagziError.Internal({
+    message: `The server's answer can't be read: ${event.case ?? "nothing"} is no answer to this`,
+    nonRetryable: true
+  })
