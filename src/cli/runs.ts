@@ -1,10 +1,10 @@
 /** What several commands do with a run: find it, and tell how it ended. */
 import { Effect } from "effect"
-import type { EndedRun } from "../protocol/Protocol.ts"
 import { failed } from "./failure.ts"
 import { Output } from "./flags.ts"
 import { print } from "./output.ts"
 import { KagziClient } from "../KagziClient.ts"
+import type { Run } from "../Run.ts"
 import * as views from "./views.ts"
 
 const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
@@ -20,7 +20,7 @@ export const find = Effect.fnUntraced(function* (id: string) {
 })
 
 /** Why a run has no output. */
-export const why = (run: EndedRun): string => {
+export const why = (run: Omit<Run, "input">): string => {
   if (run.status === "CANCELLED") return `Run ${run.runId} was cancelled`
   return `Run ${run.runId} failed: ${run.error?.message ?? "it did not say why"}`
 }

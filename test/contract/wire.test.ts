@@ -5,6 +5,7 @@ import { file_kagzi_v1_admin } from "../../gen/kagzi/v1/admin_pb.ts"
 import { file_kagzi_v1_common } from "../../gen/kagzi/v1/common_pb.ts"
 import { file_kagzi_v1_execution } from "../../gen/kagzi/v1/execution_pb.ts"
 import { file_kagzi_v1_namespace } from "../../gen/kagzi/v1/namespace_pb.ts"
+import { file_kagzi_v1_session } from "../../gen/kagzi/v1/session_pb.ts"
 import { file_kagzi_v1_worker } from "../../gen/kagzi/v1/worker_pb.ts"
 import { file_kagzi_v1_workflow } from "../../gen/kagzi/v1/workflow_pb.ts"
 import { file_kagzi_v1_workflow_schedule } from "../../gen/kagzi/v1/workflow_schedule_pb.ts"
@@ -17,7 +18,8 @@ const files = {
   workflow_schedule: file_kagzi_v1_workflow_schedule,
   admin: file_kagzi_v1_admin,
   namespace: file_kagzi_v1_namespace,
-  execution: file_kagzi_v1_execution
+  execution: file_kagzi_v1_execution,
+  session: file_kagzi_v1_session
 }
 
 /** Our own numbers in messages of the contract begin here, where no peer's future field can collide. */
@@ -26,7 +28,10 @@ const firstOwnNumber = 1000
 /** One line per service, RPC, message, field, enum and enum value: what two peers have to agree on. */
 type Facts = ReadonlyArray<string>
 
-const rpc = (name: string) => `${name}: kagzi.v1.${name}Request -> kagzi.v1.${name}Response`
+const rpc = (text: string) => {
+  const name = text.split(" ").at(-1)
+  return `${name}: ${text.slice(0, -name!.length)}kagzi.v1.${name}Request -> kagzi.v1.${name}Response`
+}
 
 const abbreviations: Record<string, string> = { TS: "google.protobuf.Timestamp", DUR: "google.protobuf.Duration" }
 const scalars = new Set(Object.values(ScalarType).map((name) => String(name).toLowerCase()))
@@ -37,10 +42,11 @@ const fullType = (type: string) =>
 const label = { o: "optional ", r: "repeated " }
 
 const fieldFact = (text: string): string => {
-  const match = /^(\d+) (\w+) (?:([or]) )?(\S+)$/.exec(text)
+  const match = /^(\d+) (\w+) (?:([or]) )?(?:(\w+)\/)?(\S+)$/.exec(text)
   if (match === null) throw new Error(`not a field: ${text}`)
-  const [, number, name, mark, type] = match
-  return `${number} ${name}: ${mark === undefined ? "" : label[mark as "o" | "r"]}${fullType(type!)}`
+  const [, number, name, mark, choice, type] = match
+  const labelled = mark === undefined ? "" : label[mark as "o" | "r"]
+  return `${number} ${name}: ${labelled}${choice === undefined ? "" : `oneof ${choice} `}${fullType(type!)}`
 }
 
 const factsOfTable = (table: string): Facts =>

@@ -1,7 +1,7 @@
 /**
  * The wire contract, typed in by hand from its specification and not derived from the proto files: what peers that
  * were built long ago rely on. A line is a service with its RPCs, an enum with its prefix and values, or a message with
- * its fields: number, name, `o` for explicit `optional`, `r` for repeated, type. TS and DUR are the well-known
+ * its fields: number, name, `o` for explicit `optional`, `r` for repeated, the `oneof` it belongs to, type. TS and DUR are the well-known
  * Timestamp and Duration.
  */
 export const contract = {
@@ -145,10 +145,11 @@ export const additions = {
     HeldRun: 1 run_id string; 2 lease_epoch int64
     Step: 1000 due_at o TS; 1001 cancelled bool
     RegisterRequest: 1000 instance_id string
+    RegisterResponse: 1000 max_payload_bytes int32
     PollTaskResponse: 1000 lease_epoch int64; 1001 workflow Workflow; 1002 history r StepRecord; 1003 history_page_token string; 1004 claimed_at TS
     HeartbeatRequest: 1000 reports_runs bool; 1001 held_runs r HeldRun
     HeartbeatResponse: 1000 lost_runs r HeldRun; 1001 cancelled_runs r HeldRun
-    BeginStepRequest: 1000 sleep DUR; 1001 sleep_until TS
+    BeginStepRequest: 1000 sleep DUR; 1001 sleep_until TS; 1002 step_id string
     BeginStepResponse: 1000 record StepRecord
     CompleteStepResponse: 1000 record StepRecord
     FailStepResponse: 1000 record StepRecord
@@ -178,5 +179,21 @@ export const additions = {
     GetHistoryResponse: 1 steps r StepRecord; 2 next_page_token string
     AwaitResultRequest: 1 namespace string; 2 run_id string; 3 timeout_ms int64
     AwaitResultResponse: 1 workflow Workflow
+  `,
+
+  session: `
+    service SessionService: bidi_streaming OpenSession
+    OpenSessionRequest: 1 commands r SessionCommand
+    OpenSessionResponse: 1 events r SessionEvent
+    SessionCommand: 1 id uint32; 2 lease_epoch int64; 10 register command/RegisterRequest; 11 serve command/ServeRequest; 12 heartbeat command/HeartbeatRequest; 13 deregister command/DeregisterRequest; 20 begin_step command/BeginStepRequest; 21 complete_step command/CompleteStepRequest; 22 fail_step command/FailStepRequest; 23 cancel_step command/CancelStepRequest; 24 suspend_run command/SuspendRunRequest; 25 release_run command/ReleaseRunRequest; 26 complete_workflow command/CompleteWorkflowRequest; 27 fail_workflow command/FailWorkflowRequest; 30 start_workflow command/StartWorkflowRequest; 31 await_result command/AwaitResultRequest; 32 abandon command/AbandonRequest
+    ServeRequest: 1 worker_id string; 2 namespace string; 3 task_queue string; 4 workflow_types r string; 5 capacity int32; 6 resumes bool; 7 held_runs r HeldRun
+    AbandonRequest: 1 id uint32
+    SessionEvent: 1 id uint32; 2 error event/ErrorDetail; 3 done event/DoneEvent; 10 registered event/RegisterResponse; 11 heard event/HeartbeatResponse; 12 deregistered event/DeregisterResponse; 20 step event/StepEvent; 21 suspended event/SuspendRunResponse; 30 started event/StartWorkflowResponse; 31 result event/AwaitResultResponse; 40 task event/TaskEvent; 41 lost event/LostEvent; 42 drain event/DrainEvent; 43 forgotten event/ForgottenEvent
+    DoneEvent:
+    StepEvent: 1 record StepRecord; 2 execute bool; 3 retry bool
+    TaskEvent: 1 worker_id string; 2 task PollTaskResponse
+    LostEvent: 1 worker_id string; 2 run HeldRun; 3 ended bool
+    DrainEvent: 1 worker_id string
+    ForgottenEvent: 1 worker_id string
   `
 }
