@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert } from "@effect/vitest"
-import { Effect, Layer, References, Scope } from "effect"
+import { Effect, Layer, References, Schedule, Scope } from "effect"
 import { KagziClient } from "../../src/index.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
 import * as Process from "../support/process.ts"
@@ -34,6 +34,8 @@ export interface WorkerSettings {
   /** The limits that it declares. */
   readonly queueConcurrencyLimit?: number
   readonly workflowTypeConcurrency?: Readonly<Record<string, number>>
+  /** How many queues it serves beside the usual one. */
+  readonly queues?: number
 }
 
 export interface Place {
@@ -63,6 +65,14 @@ export const until = <A, E, R>(look: Effect.Effect<A, E, R>, fits: (found: A) =>
       yield* Effect.sleep("5 millis")
     }
   })
+
+/** Asks again until there is an answer: what was asked for may have been done, and must be safe to repeat. */
+export const answered: <A, E extends { readonly _tag: string }, R>(
+  asked: Effect.Effect<A, E, R>
+) => Effect.Effect<A, E, R> = Effect.retry({
+  while: ({ _tag }) => _tag === "Unavailable" || _tag === "Timeout",
+  schedule: Schedule.spaced("20 millis")
+})
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "kagzi-faults-"))),
@@ -109,6 +119,9 @@ export interface Remote extends Place {
   readonly startCutting: Effect.Effect<void>
   readonly stopCutting: Effect.Effect<void>
 }
+
+/** What a test in a place may use. */
+export type Needs = KagziClient | Scope.Scope
 
 /** A fresh remote place. The seed is that of the cuts, which come every 200 ms in the mean on each connection. */
 export const makeRemote = Effect.fnUntraced(function* (environment: Environment, seed: string) {

@@ -1,6 +1,6 @@
 /** Workers and the server die at random moments, again and again, and everything that was promised still holds. */
 import { assert } from "@effect/vitest"
-import { Effect, Fiber, Random, Schedule } from "effect"
+import { Effect, Fiber, Random } from "effect"
 import type * as Process from "../support/process.ts"
 import * as Place from "./Place.ts"
 import type { Entry } from "./processes/ledger.ts"
@@ -68,10 +68,7 @@ export const survive = Effect.fnUntraced(function* (options: Options) {
 
   /** Asked for by id until it is acknowledged: a start whose answer was lost may have happened. */
   const start = (number: number) =>
-    Effect.retry(Sum.start({ folder, number }, { id: `sum-${number}`, ifExists: "return-finished" }), {
-      while: ({ _tag }) => _tag === "Unavailable" || _tag === "Timeout",
-      schedule: Schedule.spaced("20 millis")
-    })
+    Place.answered(Sum.start({ folder, number }, { id: `sum-${number}`, ifExists: "return-finished" }))
 
   yield* Effect.gen(function* () {
     if (options.cutting) yield* place.startCutting

@@ -1,10 +1,15 @@
-/** A server process that is killed and started again, with everyone else still there. */
+/** A server process that is killed, or asked to end, and started again, with everyone else still there. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import * as Place from "./Place.ts"
 import { Gated, Nap } from "./processes/workflows.ts"
 
-describe("a server that is killed and started again", () => {
+const ways = [
+  { how: "is killed", again: (place: Place.Place) => place.server.restart },
+  { how: "ends by SIGTERM", again: (place: Place.Place) => place.server.replace }
+]
+
+describe.each(ways)("a server that $how and is started again", ({ again }) => {
   it.live("wakes a run that slept, for a worker that polled and a client that waited all along", () =>
     Effect.gen(function* () {
       const place = yield* Place.make(Place.impatient)
@@ -14,7 +19,7 @@ describe("a server that is killed and started again", () => {
         const run = yield* Nap.start({ folder: place.folder, sleepMillis: 1_000 })
         const waiting = yield* Effect.forkChild(run.result, { startImmediately: true })
         yield* Place.until(run.status, (status) => status === "SLEEPING")
-        yield* place.server.restart
+        yield* again(place)
         assert.deepStrictEqual(yield* Fiber.join(waiting), ["before", "after"])
         const pids = place.ledger().map(({ pid }) => pid)
         assert.deepStrictEqual(pids, [worker.pid, worker.pid, worker.pid, worker.pid])
@@ -29,15 +34,17 @@ describe("a server that is killed and started again", () => {
       yield* Effect.gen(function* () {
         const worker = yield* place.worker()
         yield* Place.registered(worker)
-        yield* place.server.restart
-        yield* place.server.restart
+        yield* again(place)
+        yield* again(place)
         const output = yield* Nap.execute({ folder: place.folder, sleepMillis: 1 })
         assert.deepStrictEqual(output, ["before", "after"])
         assert.isTrue(worker.isAlive())
       }).pipe(Effect.provide(place.client))
     })
   )
+})
 
+describe("a server that is killed and started again", () => {
   it.live("takes the result of a step that ended while it was away", () =>
     Effect.gen(function* () {
       // The lease outlasts the restart, so the step is the worker's all the time.

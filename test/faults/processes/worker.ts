@@ -1,5 +1,5 @@
 /**
- * A worker process: `node worker.ts <most runs at a time> <grace period in milliseconds> <limits as JSON>`. It says `registered <id>`
+ * A worker process: `node worker.ts <most runs at a time> <grace period in milliseconds> <limits and number of queues more as JSON>`. It says `registered <id>`
  * whenever a server gives it an id. SIGTERM drains it; then it exits with 0.
  */
 import { writeSync } from "node:fs"
@@ -9,16 +9,18 @@ import { KagziClient, Worker } from "../../../src/index.ts"
 import { implementations } from "./workflows.ts"
 
 const [maxConcurrent, gracePeriod] = process.argv.slice(2, 4).map(Number)
-const limits: Pick<Worker.Options, "queueConcurrencyLimit" | "workflowTypeConcurrency"> = JSON.parse(
-  process.argv[4] ?? "{}"
-)
+const {
+  queues = 0,
+  ...limits
+}: Pick<Worker.Options, "queueConcurrencyLimit" | "workflowTypeConcurrency"> & { readonly queues?: number } =
+  JSON.parse(process.argv[4] ?? "{}")
 
 const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
 
 const main = Effect.gen(function* () {
   const worker = yield* Worker.make({
     taskQueue: "faults",
-    workflows: implementations,
+    workflows: implementations(queues),
     maxConcurrent: maxConcurrent!,
     gracePeriod: gracePeriod!,
     ...limits

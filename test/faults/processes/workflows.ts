@@ -38,6 +38,17 @@ const inFolder = { taskQueue, input: Schema.Struct({ folder: Schema.String }), o
 export const Brief = Workflow.make("brief", inFolder)
 export const Rare = Workflow.make("rare", inFolder)
 
+/** The same on a queue of its own. */
+export const elsewhere = (queue: number) =>
+  Workflow.make(`brief-${queue}`, { ...inFolder, taskQueue: `${taskQueue}-${queue}` })
+
+/** A run whose input and output are as large as its text. */
+export const Echo = Workflow.make("echo", {
+  taskQueue,
+  input: Schema.Struct({ folder: Schema.String, text: Schema.String }),
+  output: Schema.String
+})
+
 /** Puts down that the code of a step began and ended. */
 const noted = <A, E, R>(folder: string, code: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
@@ -114,4 +125,19 @@ const moment = (folder: string, name: string) =>
 const BriefLive = Brief.implement(({ folder }) => moment(folder, "brief"))
 const RareLive = Rare.implement(({ folder }) => moment(folder, "rare"))
 
-export const implementations = [SumLive, GatedLive, NapLive, BriefLive, RareLive] as const
+const EchoLive = Echo.implement(({ folder, text }) => Effect.as(moment(folder, "echo"), text))
+
+/** Of every workflow, and of those on so many queues more. */
+export const implementations = (queues: number) =>
+  [
+    SumLive,
+    GatedLive,
+    NapLive,
+    BriefLive,
+    RareLive,
+    EchoLive,
+    ...Array.from({ length: queues }, (_, queue) => {
+      const definition = elsewhere(queue)
+      return definition.implement(({ folder }) => moment(folder, definition.name))
+    })
+  ] as const
