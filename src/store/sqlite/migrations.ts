@@ -48,11 +48,15 @@ export const migrations: ReadonlyArray<string> = [
     due_at INTEGER,
     lease_epoch INTEGER NOT NULL,
     claimed_at INTEGER,
+    slot INTEGER
+  );
+  -- what changes with every step, apart: the rows of hundreds of runs are on one page. Without a row all is 0.
+  CREATE TABLE run_progress (
+    seq INTEGER PRIMARY KEY,
     expiries INTEGER NOT NULL,
     step_count INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
-    step_failed INTEGER NOT NULL,
-    slot INTEGER
+    step_failed INTEGER NOT NULL
   );
   CREATE TABLE run_inputs (seq INTEGER PRIMARY KEY, data BLOB, metadata TEXT);
   CREATE TABLE run_outputs (seq INTEGER PRIMARY KEY, data BLOB, metadata TEXT);

@@ -4,6 +4,10 @@ import type { Payload } from "../../Run.ts"
 /** `?, ?, …`, as many as there are columns. */
 export const placeholders = (columns: ReadonlyArray<string>): string => columns.map(() => "?").join(", ")
 
+/** `(?, ?, …), (?, ?, …), …`, as many rows. */
+export const rowsOf = (columns: ReadonlyArray<string>, rows: number): string =>
+  Array.from({ length: rows }, () => `(${placeholders(columns)})`).join(", ")
+
 /** `a = ?, b = ?, …`. */
 export const assignments = (columns: ReadonlyArray<string>): string =>
   columns.map((column) => `${column} = ?`).join(", ")

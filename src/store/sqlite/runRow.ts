@@ -4,7 +4,7 @@ import type { Types } from "effect"
 import type { Payload, Run } from "../../Run.ts"
 import { type RunRecord, wakeUpAt } from "../Store.ts"
 import { runStatus, runStatuses } from "./codes.ts"
-import { bit, fromJson, orNull, toJsonOrNull } from "./rows.ts"
+import { bit, fromJson, orNull, prefixed, toJsonOrNull } from "./rows.ts"
 
 /** Columns that never change once a run exists. */
 const fixed = [
@@ -33,18 +33,24 @@ const mutable = [
   "worker_id",
   "due_at",
   "lease_epoch",
-  "claimed_at",
-  "expiries",
-  "step_count",
-  "sequence",
-  "step_failed"
+  "claimed_at"
 ]
+
+/** Columns of `run_progress`. */
+const progress = ["expiries", "step_count", "sequence", "step_failed"]
 
 /** Columns that are written with a new run. */
 export const runWritten = [...fixed, ...mutable, "slot"]
 
-/** `seq` is the key of the row, by which its payloads and steps know it. */
-export const runColumns = [...runWritten, "seq"]
+/** Columns of `run_progress` that are written. */
+export const progressWritten = ["seq", ...progress]
+
+/** What a row is read with; `seq` is its key, by which its payloads and steps know it. */
+export const runColumns = `${prefixed("r", [...runWritten, "seq"])}, ${prefixed("p", progress)}`
+
+/** Where rows are read from; `index` is the one to use. */
+export const runTables = (index = ""): string =>
+  `runs AS r ${index === "" ? "" : `INDEXED BY ${index} `}LEFT JOIN run_progress AS p ON p.seq = r.seq`
 
 export type RunRow = readonly [
   runId: string,
@@ -69,12 +75,12 @@ export type RunRow = readonly [
   dueAt: number | null,
   leaseEpoch: number,
   claimedAt: number | null,
-  expiries: number,
-  stepCount: number,
-  sequence: number,
-  stepFailed: number,
   slot: number | null,
-  seq: number
+  seq: number,
+  expiries: number | null,
+  stepCount: number | null,
+  sequence: number | null,
+  stepFailed: number | null
 ]
 
 const fixedValues = (run: RunRecord): Array<SQLInputValue> => [
@@ -102,11 +108,7 @@ const mutableValues = (run: RunRecord): Array<SQLInputValue> => [
   orNull(run.workerId),
   orNull(run.dueAt),
   run.leaseEpoch,
-  orNull(run.claimedAt),
-  run.expiries,
-  run.stepCount,
-  run.sequence,
-  bit(run.stepFailed)
+  orNull(run.claimedAt)
 ]
 
 export const runValues = (run: RunRecord): Array<SQLInputValue> => [
@@ -127,7 +129,7 @@ const indexed = ["status", "worker_id", "due_at"]
  * SQLite writes the entries of every index on a column that is set, changed or not, so there is an update for each
  * choice of those that changed: bit 0 of its place stands for the status, bit 1 for the worker, bit 2 for the due time.
  */
-const transitions: ReadonlyArray<RunUpdate> = Array.from({ length: 8 }, (_, changed) => {
+export const runUpdates: ReadonlyArray<RunUpdate> = Array.from({ length: 8 }, (_, changed) => {
   const set = mutable.flatMap((column, place) => {
     const bitOfColumn = indexed.indexOf(column)
     return bitOfColumn < 0 || (changed & (1 << bitOfColumn)) !== 0 ? [place] : []
@@ -141,21 +143,13 @@ const transitions: ReadonlyArray<RunUpdate> = Array.from({ length: 8 }, (_, chan
   }
 })
 
-/** Most updates: a running run got further. */
-const progress: RunUpdate = {
-  columns: ["expiries", "step_count", "sequence", "step_failed"],
-  values: (run) => [run.expiries, run.stepCount, run.sequence, bit(run.stepFailed)]
-}
-
-export const runUpdates: ReadonlyArray<RunUpdate> = [...transitions, progress]
-
-/** The update that makes one row of the other: one of `runUpdates`. */
-export const runUpdate = (before: RunRecord, run: RunRecord): RunUpdate => {
+/** Which of `runUpdates` makes one row of the other, if any is needed. */
+export const runUpdate = (before: RunRecord, run: RunRecord): number | undefined => {
   const changed =
     (run.status === before.status ? 0 : 1) |
     (run.workerId === before.workerId ? 0 : 2) |
     (run.dueAt === before.dueAt ? 0 : 4)
-  const isProgress =
+  const stays =
     changed === 0 &&
     run.leaseEpoch === before.leaseEpoch &&
     run.error === before.error &&
@@ -163,8 +157,23 @@ export const runUpdate = (before: RunRecord, run: RunRecord): RunUpdate => {
     run.startedAt === before.startedAt &&
     run.finishedAt === before.finishedAt &&
     run.claimedAt === before.claimedAt
-  return isProgress ? progress : transitions[changed]!
+  return stays ? undefined : changed
 }
+
+/** Whether a run got further, or lost what it had. */
+export const hasProgressed = (before: RunRecord | undefined, run: RunRecord): boolean =>
+  run.stepCount !== (before?.stepCount ?? 0) ||
+  run.sequence !== (before?.sequence ?? 0) ||
+  run.expiries !== (before?.expiries ?? 0) ||
+  run.stepFailed !== (before?.stepFailed ?? false)
+
+export const progressValues = (seq: number, run: RunRecord): ReadonlyArray<SQLInputValue> => [
+  seq,
+  run.expiries,
+  run.stepCount,
+  run.sequence,
+  bit(run.stepFailed)
+]
 
 export const toRunRecord = (row: readonly [...run: RunRow, ...rest: ReadonlyArray<unknown>]): RunRecord => {
   const run: Types.Mutable<RunRecord> = {
@@ -179,10 +188,10 @@ export const toRunRecord = (row: readonly [...run: RunRow, ...rest: ReadonlyArra
     status: runStatuses[row[13]]!,
     attempts: row[15],
     leaseEpoch: row[20],
-    expiries: row[22],
-    stepCount: row[23],
-    sequence: row[24],
-    stepFailed: row[25] === 1
+    expiries: row[24] ?? 0,
+    stepCount: row[25] ?? 0,
+    sequence: row[26] ?? 0,
+    stepFailed: row[27] === 1
   }
   if (row[8] !== null) run.parentRunId = row[8]
   if (row[9] !== null) run.parentStepId = row[9]
@@ -195,7 +204,7 @@ export const toRunRecord = (row: readonly [...run: RunRow, ...rest: ReadonlyArra
   if (row[18] !== null) run.workerId = row[18]
   if (row[19] !== null) run.dueAt = row[19]
   if (row[21] !== null) run.claimedAt = row[21]
-  if (row[26] !== null) run.slot = row[26]
+  if (row[22] !== null) run.slot = row[22]
   return run
 }
 

@@ -148,16 +148,14 @@ const plain: StepInsert = {
 
 export const stepInserts = { whole, plain }
 
-/** The insert for an attempt. */
-export const stepInsert = (step: StepRecord): keyof typeof stepInserts =>
+/** Whether the plain insert has all there is of an attempt. */
+export const isPlain = (step: StepRecord): boolean =>
   step.kind === "FUNCTION" &&
   step.attempt === 1 &&
   step.dueAt === undefined &&
   step.error === undefined &&
   step.childRunId === undefined &&
   !step.cancelled
-    ? "plain"
-    : "whole"
 
 /** Reads a payload that has a row of its own, by the id of the step. */
 export type Fetch = (stepId: string) => Uint8Array | null

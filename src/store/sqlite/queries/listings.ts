@@ -4,8 +4,8 @@ import type { Run, Step } from "../../../Run.ts"
 import { type Cursor, type Page, pageBytes, type RunFilter } from "../../Store.ts"
 import { runStatus } from "../codes.ts"
 import type { Prepare } from "../database.ts"
-import { prefixed, toPayload } from "../rows.ts"
-import { type RunRow, runColumns, toRun, toRunRecord } from "../runRow.ts"
+import { toPayload } from "../rows.ts"
+import { type RunRow, runColumns, runTables, toRun, toRunRecord } from "../runRow.ts"
 import { payloadBytes, type StepRow, stepColumns, toStep } from "../stepRow.ts"
 import type { StoredRun } from "../RunCache.ts"
 import type { Runs } from "./runs.ts"
@@ -20,16 +20,15 @@ type FullRow = readonly [
   outputMetadata: string | null
 ]
 
-const full = (index: string) =>
-  `SELECT ${prefixed("r", runColumns)}, i.data, i.metadata, o.seq IS NOT NULL, o.data, o.metadata
-  FROM runs AS r ${index} LEFT JOIN run_inputs AS i ON i.seq = r.seq LEFT JOIN run_outputs AS o ON o.seq = r.seq`
+const full = (index: string) => `SELECT ${runColumns}, i.data, i.metadata, o.seq IS NOT NULL, o.data, o.metadata
+  FROM ${runTables(index)} LEFT JOIN run_inputs AS i ON i.seq = r.seq LEFT JOIN run_outputs AS o ON o.seq = r.seq`
 
 /** Without statistics SQLite prefers a range of times to a status, whatever they hold. */
 const indexFor = (filter: RunFilter): string => {
-  if (filter.scheduleId !== undefined) return "INDEXED BY runs_by_schedule"
-  if (filter.status !== undefined) return "INDEXED BY runs_by_status"
-  if (filter.workflowType !== undefined) return "INDEXED BY runs_by_type"
-  return filter.taskQueue === undefined ? "INDEXED BY runs_by_age" : "INDEXED BY runs_by_queue"
+  if (filter.scheduleId !== undefined) return "runs_by_schedule"
+  if (filter.status !== undefined) return "runs_by_status"
+  if (filter.workflowType !== undefined) return "runs_by_type"
+  return filter.taskQueue === undefined ? "runs_by_age" : "runs_by_queue"
 }
 
 export interface Paging {

@@ -7,16 +7,32 @@ import type { RunRecord, Wants } from "../../Store.ts"
 import { runStatuses } from "../codes.ts"
 import type { Prepare } from "../database.ts"
 import { RunCache, type StoredRun } from "../RunCache.ts"
-import { assignments, fromMetadata, placeholders, toPayload } from "../rows.ts"
-import { type RunRow, runColumns, runUpdate, runUpdates, runValues, runWritten, toRunRecord } from "../runRow.ts"
+import { assignments, fromMetadata, placeholders, rowsOf, toPayload } from "../rows.ts"
+import {
+  hasProgressed,
+  progressValues,
+  progressWritten,
+  type RunRow,
+  runColumns,
+  runTables,
+  runUpdate,
+  runUpdates,
+  runValues,
+  runWritten,
+  toRunRecord
+} from "../runRow.ts"
+import { inserter, manyRows } from "./inserter.ts"
 
-const columns = runColumns.join(", ")
+const select = `SELECT ${runColumns} FROM ${runTables()}`
+
+const putProgress = (rows: number) =>
+  `INSERT OR REPLACE INTO run_progress (${progressWritten.join(", ")}) VALUES ${rowsOf(progressWritten, rows)}`
 
 export const sql = {
-  byId: `SELECT ${columns} FROM runs WHERE run_id = ?`,
-  byExternalId: `SELECT ${columns} FROM runs WHERE namespace = ? AND external_id = ? ORDER BY seq DESC LIMIT 1`,
+  byId: `${select} WHERE r.run_id = ?`,
+  byExternalId: `${select} WHERE r.namespace = ? AND r.external_id = ? ORDER BY r.seq DESC LIMIT 1`,
   newestStatus: "SELECT status FROM runs WHERE namespace = ? AND external_id = ? ORDER BY seq DESC LIMIT 1",
-  byWorker: `SELECT ${columns} FROM runs WHERE worker_id = ? AND status = 2`,
+  byWorker: `${select} WHERE r.worker_id = ? AND r.status = 2`,
   // one type at a time: the index gives the order of claims within a type, so LIMIT ends the scan
   claimable: `SELECT due_at, priority, created_at, run_id FROM runs
     WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND due_at <= ?
@@ -24,6 +40,8 @@ export const sql = {
   nextDue: `SELECT due_at FROM runs
     WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1`,
   insert: `INSERT INTO runs (${runWritten.join(", ")}) VALUES (${placeholders(runWritten)})`,
+  putProgress: putProgress(1),
+  putManyProgress: putProgress(manyRows),
   input: "SELECT data, metadata FROM run_inputs WHERE seq = ?",
   output: "SELECT data, metadata FROM run_outputs WHERE seq = ?",
   putInput: "INSERT OR REPLACE INTO run_inputs (seq, data, metadata) VALUES (?, ?, ?)",
@@ -54,6 +72,8 @@ export interface Runs {
   /** Answers whether there was room: one run with an external id is active at a time. */
   readonly insert: (run: RunRecord) => boolean
   readonly update: (before: StoredRun, run: RunRecord) => void
+  /** Writes how far runs have got. To be called after the inserts and updates of a transaction. */
+  readonly writeProgress: () => void
   readonly input: (of: StoredRun) => Payload | undefined
   readonly output: (of: StoredRun) => Payload | undefined
   readonly putInput: (of: StoredRun, payload: Payload) => void
@@ -79,10 +99,11 @@ export const make = (prepare: Prepare): Runs => {
   const putInput = prepare(sql.putInput)
   const copyInput = prepare(sql.copyInput)
   const putOutput = prepare(sql.putOutput)
-  const updating = new Map(runUpdates.map((update, index) => [update, prepare(updates[index]!)]))
+  const updating = updates.map((sql) => prepare(sql))
+  const progress = inserter(prepare(sql.putProgress), prepare(sql.putManyProgress))
 
   const keep = (row: RunRow): StoredRun => {
-    const stored = { seq: row[27], run: toRunRecord(row) }
+    const stored = { seq: row[23], run: toRunRecord(row) }
     cache.keep(stored)
     return stored
   }
@@ -112,14 +133,18 @@ export const make = (prepare: Prepare): Runs => {
         const newest = newestStatus.get(run.namespace, run.externalId)
         if (newest !== undefined && !isTerminal(runStatuses[newest[0]]!)) return false
       }
-      cache.write({ seq: Number(insert.run(...runValues(run)).lastInsertRowid), run })
+      const seq = Number(insert.run(...runValues(run)).lastInsertRowid)
+      if (hasProgressed(undefined, run)) progress.add(progressValues(seq, run))
+      cache.write({ seq, run })
       return true
     },
     update: (before, run) => {
       const update = runUpdate(before.run, run)
-      updating.get(update)!.run(...update.values(run), before.seq)
+      if (update !== undefined) updating[update]!.run(...runUpdates[update]!.values(run), before.seq)
+      if (hasProgressed(before.run, run)) progress.add(progressValues(before.seq, run))
       cache.write({ seq: before.seq, run })
     },
+    writeProgress: progress.flush,
     input: ({ seq }) => payload(input.get(seq)),
     output: ({ seq }) => payload(output.get(seq)),
     putInput: ({ seq }, { data, metadata }) => {
@@ -130,6 +155,9 @@ export const make = (prepare: Prepare): Runs => {
       putOutput.run(seq, data, fromMetadata(metadata))
     },
     committed: () => cache.committed(),
-    rolledBack: () => cache.rolledBack()
+    rolledBack: () => {
+      cache.rolledBack()
+      progress.drop()
+    }
   }
 }

@@ -1,5 +1,6 @@
 /** Writes what a batch changed. */
-import type { Changes, Rows, RunRecord } from "../../Store.ts"
+import type { Changes, Rows, RunRecord, StepRecord } from "../../Store.ts"
+import type { StoredRun } from "../RunCache.ts"
 import type { Queries } from "./load.ts"
 
 /**
@@ -45,6 +46,7 @@ export const save = (
     if (!runs.insert(run)) return `room for run ${run.runId} beside the active one with its external id`
     moved.push([undefined, run])
   }
+  runs.writeProgress()
   counts.moved(moved)
   for (const { payload, runId } of changes.inputs) {
     const run = runs.byId(runId)
@@ -66,11 +68,13 @@ export const save = (
   }
 
   for (const step of changes.updateSteps) if (!steps.update(step)) return `step ${step.stepId}`
+  const begun: Array<readonly [of: StoredRun, step: StepRecord]> = []
   for (const step of changes.insertSteps) {
     const run = runs.byId(step.runId)
     if (run === undefined) return `run ${step.runId}`
-    steps.insert(run, step)
+    begun.push([run, step])
   }
+  steps.insert(begun)
 
   for (const added of changes.countScheduleRuns) schedules.count(added)
   for (const scheduleId of changes.deleteSchedules) schedules.remove(scheduleId)

@@ -4,7 +4,7 @@ import type { Schedule } from "../../../Schedule.ts"
 import type { Changes, Cursor, Page, RunRecord, ScheduleRecord, Wants } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
 import { assignments, fromMetadata, placeholders, prefixed, toPayload } from "../rows.ts"
-import { type RunRow, runColumns, toRunRecord } from "../runRow.ts"
+import { type RunRow, runColumns, runTables, toRunRecord } from "../runRow.ts"
 import {
   type ScheduleRow,
   scheduleColumns,
@@ -29,8 +29,7 @@ export const sql = {
   totals: "SELECT count(*), count(*) FILTER (WHERE enabled = 1) FROM schedules",
   totalsOfNamespace: `SELECT count(*), count(*) FILTER (WHERE enabled = 1)
     FROM schedules INDEXED BY schedules_by_age WHERE namespace = ?`,
-  unfinished: `SELECT ${runColumns.join(", ")} FROM runs
-    WHERE schedule_id = ? AND status NOT IN (4, 5, 6)`,
+  unfinished: `SELECT ${runColumns} FROM ${runTables()} WHERE r.schedule_id = ? AND r.status NOT IN (4, 5, 6)`,
   slots: "SELECT slot FROM runs WHERE schedule_id = ? AND slot >= ? AND slot <= ?",
   insert: `INSERT INTO schedules (${columns}) VALUES (${placeholders(scheduleColumns)})`,
   update: `UPDATE schedules SET ${assignments(scheduleMutable)} WHERE schedule_id = ?`,

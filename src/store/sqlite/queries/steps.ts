@@ -2,23 +2,25 @@
 import type { StepRecord } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
 import type { StoredRun } from "../RunCache.ts"
-import { assignments, placeholders, prefixed } from "../rows.ts"
+import { assignments, prefixed, rowsOf } from "../rows.ts"
 import {
   isApart,
+  isPlain,
   payloadBytes,
   type StepRow,
   stepColumns,
-  stepInsert,
   stepInserts,
   stepMutable,
   stepMutableValues,
   toStepRecord
 } from "../stepRow.ts"
+import { inserter, manyRows } from "./inserter.ts"
 
 const columns = stepColumns.join(", ")
 
-const insert = (columns: ReadonlyArray<string>) =>
-  `INSERT INTO steps (run, ${columns.join(", ")}) VALUES (?, ${placeholders(columns)})`
+// a failed statement need not be undone by itself, since the transaction is: FAIL saves noting what it was before
+const insert = (columns: ReadonlyArray<string>, rows: number) =>
+  `INSERT OR FAIL INTO steps (run, ${columns.join(", ")}) VALUES ${rowsOf(["run", ...columns], rows)}`
 
 export const sql = {
   byId: `SELECT ${prefixed("s", stepColumns)}, r.namespace, r.run_id
@@ -30,8 +32,9 @@ export const sql = {
   // one seek for each step: it skips the older attempts, however many there are
   nextInHistory: `SELECT ${columns} FROM steps WHERE run = ? AND position > ?
     ORDER BY position, attempt DESC LIMIT 1`,
-  insertWhole: insert(stepInserts.whole.columns),
-  insertPlain: insert(stepInserts.plain.columns),
+  insertWhole: insert(stepInserts.whole.columns, 1),
+  insertPlain: insert(stepInserts.plain.columns, 1),
+  insertManyPlain: insert(stepInserts.plain.columns, manyRows),
   update: `UPDATE steps SET ${assignments(stepMutable)} WHERE step_id = ?`,
   input: "SELECT data FROM step_inputs WHERE seq = (SELECT seq FROM steps WHERE step_id = ?)",
   output: "SELECT data FROM step_outputs WHERE seq = (SELECT seq FROM steps WHERE step_id = ?)",
@@ -56,7 +59,7 @@ export interface Steps {
     after: number,
     maxBytes: number
   ) => { readonly steps: ReadonlyArray<StepRecord>; readonly hasMore: boolean }
-  readonly insert: (of: StoredRun, step: StepRecord) => void
+  readonly insert: (steps: ReadonlyArray<readonly [of: StoredRun, step: StepRecord]>) => void
   /** Answers whether the step exists. */
   readonly update: (step: StepRecord) => boolean
 }
@@ -66,7 +69,9 @@ export const make = (prepare: Prepare): Steps => {
   const latest = prepare<StepRow>(sql.latest)
   const waiting = prepare<StepRow>(sql.waiting)
   const nextInHistory = prepare<StepRow>(sql.nextInHistory)
-  const inserts = { whole: prepare(sql.insertWhole), plain: prepare(sql.insertPlain) }
+  const insertWhole = prepare(sql.insertWhole)
+  const insertPlain = prepare(sql.insertPlain)
+  const insertManyPlain = prepare(sql.insertManyPlain)
   const update = prepare(sql.update)
   const input = prepare<DataRow>(sql.input)
   const output = prepare<DataRow>(sql.output)
@@ -104,11 +109,21 @@ export const make = (prepare: Prepare): Steps => {
         steps.push(record(of, row))
       }
     },
-    insert: (of, step) => {
-      const kind = stepInsert(step)
-      inserts[kind].run(of.seq, ...stepInserts[kind].values(step))
-      if (isApart(step.input)) putInput.run(step.input.data, step.stepId)
-      writeOutput(step)
+    insert: (steps) => {
+      const plain = inserter(insertPlain, insertManyPlain)
+      for (const [of, step] of steps) {
+        if (isPlain(step)) plain.add([of.seq, ...stepInserts.plain.values(step)])
+        else {
+          // rows are in the order in which the steps were begun
+          plain.flush()
+          insertWhole.run(of.seq, ...stepInserts.whole.values(step))
+        }
+      }
+      plain.flush()
+      for (const [, step] of steps) {
+        if (isApart(step.input)) putInput.run(step.input.data, step.stepId)
+        writeOutput(step)
+      }
     },
     update: (step) => {
       const exists = update.run(...stepMutableValues(step), step.stepId).changes === 1
