@@ -7,12 +7,33 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { Data, Effect } from "effect"
 import type { SessionCommandSchema, SessionEvent } from "../../gen/kagzi/v1/session_pb.ts"
 import * as KagziError from "../KagziError.ts"
-import type { Held } from "./Protocol.ts"
+import type { Payload } from "../Run.ts"
+import type { Held, WorkerLink } from "./Protocol.ts"
 
-export type Command = Extract<
-  NonNullable<MessageInitShape<typeof SessionCommandSchema>["command"]>,
-  { readonly value: unknown }
->
+/** Begins a step that is no sleep. */
+export interface Begin {
+  readonly case: "begin"
+  readonly namespace: string
+  readonly runId: string
+  readonly step: Omit<Parameters<WorkerLink["beginStep"]>[1], "sleep">
+  /** Of the step, if it is begun for the first time. */
+  readonly stepId: string
+}
+
+/** Completes a step. */
+export interface Complete {
+  readonly case: "complete"
+  readonly namespace: string
+  readonly runId: string
+  readonly stepId: string
+  readonly output: Payload
+}
+
+/** What can be sent: the two most frequent commands in the domain's words, all others in those of the wire. */
+export type Command =
+  | Begin
+  | Complete
+  | Extract<NonNullable<MessageInitShape<typeof SessionCommandSchema>["command"]>, { readonly value: unknown }>
 
 /** What the server says, in answer to a command or unasked. */
 export type Event = SessionEvent["event"]

@@ -110,23 +110,22 @@ export const make = (options: Options): Commands => {
   // Steps
   // -------------------------------------------------------------------------------------------------------------------
 
-  const beginOf = (held: Held, step: BeginRequest, stepId: string): Command => ({
-    case: "beginStep",
-    value: {
+  const beginOf = (held: Held, step: BeginRequest, stepId: string): Command => {
+    const { runId } = held
+    const { sleep } = step
+    if (sleep === undefined) return { case: "begin", namespace, runId, step, stepId }
+    const value = {
       namespace,
-      runId: held.runId,
+      runId,
       stepName: step.name,
       kind: enums.stepKind.toProto(step.kind),
       input: codec.payload(step.input),
       stepId,
       ...(step.retryPolicy === undefined ? {} : { retryPolicy: codec.retryPolicy(step.retryPolicy) }),
-      ...(step.sleep === undefined
-        ? {}
-        : "millis" in step.sleep
-          ? { sleep: codec.duration(step.sleep.millis) }
-          : { sleepUntil: codec.timestamp(step.sleep.until) })
+      ...("millis" in sleep ? { sleep: codec.duration(sleep.millis) } : { sleepUntil: codec.timestamp(sleep.until) })
     }
-  })
+    return { case: "beginStep", value }
+  }
 
   const remember = (held: Held, step: Step): Begun => {
     const begun: Begun = { step, refused: undefined }
@@ -217,10 +216,9 @@ export const make = (options: Options): Commands => {
       // Begun under another lease: its answer needs all that the other way brings.
       if (begun === undefined) return unary.completeStep(held, stepId, output)
       if (begun.refused !== undefined) return fail(begun.refused)
-      const value = { namespace, runId: held.runId, stepId, output: codec.payload(output) }
       return command<StepReply>(
         held,
-        { case: "completeStep", value },
+        { case: "complete", namespace, runId: held.runId, stepId, output },
         (event) => {
           if (event.case !== "step") return fail(unexpected(event))
           const { record } = event.value

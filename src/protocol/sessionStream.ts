@@ -4,7 +4,7 @@
  * The stream is opened when it is needed, and opened again when it breaks. Commands that were not answered are sent
  * again then, in their order.
  */
-import { create, type MessageShape, toBinary } from "@bufbuild/protobuf"
+import { create, type MessageShape } from "@bufbuild/protobuf"
 import { WireType } from "@bufbuild/protobuf/wire"
 import { Clock, Deferred, Effect, Fiber, Random, Scheduler, type Scope } from "effect"
 import {
@@ -18,6 +18,7 @@ import { readErrorDetail } from "./codec.ts"
 import { isLost } from "./retry.ts"
 import type { Duplex, Shape as Rpc } from "./Rpc.ts"
 import { type Kind, type Member, type Reply, type Session, Unusable } from "./session.ts"
+import { makeEncoder } from "./sessionWire.ts"
 import { persistence } from "./unaryCommands.ts"
 
 export interface Options {
@@ -90,6 +91,8 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
     const now = () => clock.currentTimeMillisUnsafe()
 
+    const encode = makeEncoder()
+
     /** In the order in which they are to be carried out. */
     const unanswered = new Map<number, Pending>()
     const members = new Map<string, Member>()
@@ -108,12 +111,11 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     const pending = (kind: Kind, command: Parameters<Session["send"]>[1], lease: number, reply: Reply): Pending => {
       do lastId = lastId === maxId ? 1 : lastId + 1
       while (unanswered.has(lastId))
-      const commands = [{ id: lastId, leaseEpoch: BigInt(lease), command }]
       return {
         id: lastId,
         kind,
         reply,
-        bytes: toBinary(OpenSessionRequestSchema, create(OpenSessionRequestSchema, { commands })),
+        bytes: encode(lastId, lease, command),
         deadline: kind === "wait" ? Number.POSITIVE_INFINITY : now() + (kind === "run" ? persistence : patience),
         sentAt: undefined,
         left: false,
@@ -147,9 +149,9 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
           bytes = 0
         }
         bytes += command.bytes.byteLength
-        // It was written as a message with one command. Without the tag, which is one byte, that is the field.
+        // commands are bytes by now, which go into their field as they are
         message.$unknown ??= []
-        message.$unknown.push({ no: 1, wireType: WireType.LengthDelimited, data: command.bytes.subarray(1) })
+        message.$unknown.push({ no: 1, wireType: WireType.LengthDelimited, data: command.bytes })
       }
       if (bytes > 0) duplex.send(message)
     }
