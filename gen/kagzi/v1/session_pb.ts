@@ -151,6 +151,8 @@ export type SessionCommand = Message<"kagzi.v1.SessionCommand"> & {
     case: "failWorkflow";
   } | {
     /**
+     * The caller's span is in the metadata of the input, where it stays with the run.
+     *
      * @generated from field: kagzi.v1.StartWorkflowRequest start_workflow = 30;
      */
     value: StartWorkflowRequest;
