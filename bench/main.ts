@@ -1,58 +1,99 @@
 /**
- * `npm run bench [-- --scenario throughput,latency,sequential,timers] [--json]`
+ * `npm run bench -- --help`
  *
- * Prints one line of JSON with what was measured of speed, and one with how late timers are. With `--json` there is
- * nothing else on stdout, and a first line says what was measured on what machine.
+ * Starts the processes of a system, measures them and prints the figures. The first line has the figures that other
+ * systems are measured with too, as JSON.
  */
-import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect } from "effect"
-import { describe, machine } from "./machine.ts"
-import * as Speed from "./speed.ts"
-import * as System from "./System.ts"
-import { leaseSeconds, timers } from "./timers.ts"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Console, Effect, References } from "effect"
+import { CliOutput, Command, Flag } from "effect/cli"
+import { presenter, settle, UsageError } from "../src/cli/failure.ts"
+import { version } from "../src/server/version.ts"
+import { describe, inspect } from "./machine.ts"
+import { build } from "./processes.ts"
+import { type Report, toJson, toMarkdown, toText } from "./report.ts"
+import { memory, start } from "./scenarios/footprint.ts"
+import { long } from "./scenarios/long.ts"
+import { payloads } from "./scenarios/payloads.ts"
+import { recovery } from "./scenarios/recovery.ts"
+import { type Options, speed } from "./scenarios/speed.ts"
+import { timers } from "./scenarios/timers.ts"
+import { full, quick } from "./sizes.ts"
 
-const scenarios = ["throughput", "latency", "sequential", "timers"] as const
-type Scenario = (typeof scenarios)[number]
+/** Reported together, in this order. */
+const speeds = ["throughput", "latency", "sequential"]
+const others = { timers, recovery, long, payloads, memory, start }
+const names = [...speeds, ...Object.keys(others)]
 
-const isScenario = (name: string): name is Scenario => scenarios.some((known) => known === name)
+const flags = {
+  scenario: Flag.String("scenario").pipe(
+    Flag.withMetavar("a,b"),
+    Flag.withDescription(`Only these of ${names.join(", ")}`),
+    Flag.withDefault(names.join(","))
+  ),
+  repeat: Flag.Int("repeat").pipe(
+    Flag.withMetavar("n"),
+    Flag.withDescription("Measure so often, and give the median of each figure"),
+    Flag.filter(
+      (n) => n >= 1,
+      () => "a number above 0"
+    ),
+    Flag.withDefault(1)
+  ),
+  processes: Flag.Literals("processes", ["2", "3"]).pipe(
+    Flag.withDescription(
+      "2: the worker is in the client's process, as other systems are measured; 3: in one of its own"
+    ),
+    Flag.withDefault("2" as const)
+  ),
+  store: Flag.Literals("store", ["sqlite", "postgres"]).pipe(Flag.withDefault("sqlite" as const)),
+  json: Flag.Boolean("json").pipe(Flag.withDescription("A line of JSON for each scenario"), Flag.withDefault(false)),
+  markdown: Flag.Boolean("markdown").pipe(Flag.withDescription("Tables for a page"), Flag.withDefault(false)),
+  quick: Flag.Boolean("quick").pipe(
+    Flag.withDescription("Only see that everything works: the figures say nothing"),
+    Flag.withDefault(false)
+  )
+}
 
-const printLine = (value: unknown) => Console.log(JSON.stringify(value))
+const bench = Command.make(
+  "bench",
+  flags,
+  Effect.fnUntraced(function* ({ json, markdown, processes, repeat, scenario, store, ...flags }) {
+    const wanted = new Set(scenario.split(","))
+    const unknown = [...wanted].find((name) => !names.includes(name))
+    if (unknown !== undefined) {
+      return yield* new UsageError({ message: `there is no scenario "${unknown}"; there are ${names.join(", ")}` })
+    }
+    if (store === "postgres") return yield* new UsageError({ message: "there is no PostgreSQL store yet" })
 
-const speed = Effect.fnUntraced(function* (wanted: ReadonlySet<Scenario>) {
-  const system = yield* System.server()
-  yield* System.helper(system, "worker.ts")
-  yield* Effect.gen(function* () {
-    yield* Speed.warmUp
-    yield* printLine({
-      name: "kagzi",
-      ...(wanted.has("throughput") ? yield* Speed.throughput : {}),
-      ...(wanted.has("latency") ? yield* Speed.latency : {}),
-      ...(wanted.has("sequential") ? yield* Speed.sequential : {})
-    })
-  }).pipe(Effect.provide(system.client))
-}, Effect.scoped)
+    const options: Options = { sizes: flags.quick ? quick : full, repeat, processes: processes === "2" ? 2 : 3 }
+    const machine = inspect(options.processes)
+    const settings = repeat === 1 ? "measured once" : `medians of ${repeat}`
+    const format = json ? toJson : markdown ? toMarkdown : toText
+    const print = (report: Report) => Console.log(format(report))
 
-const lateness = Effect.gen(function* () {
-  const system = yield* System.server({
-    KAGZI_WORKER_LEASE_SECS: String(leaseSeconds),
-    KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS: "1"
+    yield* build
+    const first = speeds.some((name) => wanted.has(name)) ? yield* speed(options, wanted) : undefined
+    // Above all else, so that it can stand under the lines of other systems.
+    if (first !== undefined && !markdown) yield* Console.log(toJson(first))
+    yield* Console.log(json ? JSON.stringify({ machine, repeat }) : `${describe(machine)}\n${settings}`)
+    if (first !== undefined && !json) yield* print(first)
+    for (const [name, measure] of Object.entries(others)) {
+      if (!wanted.has(name)) continue
+      yield* Console.error(`measuring: ${name}`)
+      yield* print(yield* measure(options))
+    }
   })
-  yield* System.helper(system, "worker.ts")
-  yield* printLine(yield* Effect.provide(timers(system), system.client))
-}).pipe(Effect.scoped)
+).pipe(Command.withDescription("Measure kagzi on this machine"))
 
-const main = Effect.gen(function* () {
-  const { values } = parseArgs({ options: { scenario: { type: "string" }, json: { type: "boolean" } } })
-  const names = values.scenario?.split(",") ?? scenarios
-  const unknown = names.find((name) => !isScenario(name))
-  if (unknown !== undefined) {
-    return yield* Effect.fail(new Error(`There is no scenario ${unknown}; there are ${scenarios.join(", ")}`))
-  }
-  const wanted = new Set(names.filter(isScenario))
-  yield* values.json === true ? printLine({ machine }) : Console.log(describe(machine))
-  if (wanted.has("throughput") || wanted.has("latency") || wanted.has("sequential")) yield* speed(wanted)
-  if (wanted.has("timers")) yield* lateness
-})
-
-NodeRuntime.runMain(main)
+Command.run(bench, { version }).pipe(
+  Effect.as(0),
+  Effect.catchCause(settle),
+  Effect.provide([NodeServices.layer, CliOutput.layerPresenter(presenter)]),
+  Effect.provideService(References.MinimumLogLevel, "Warn"),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, onExit) => onExit(exit._tag === "Success" ? Number(exit.value) : 1)
+  })
+)

@@ -6,4 +6,6 @@ export const percentile = (samples: ReadonlyArray<number>, place: number): numbe
   return ordered[Math.min(ordered.length - 1, Math.floor(ordered.length * place))] ?? Number.NaN
 }
 
+export const median = (samples: ReadonlyArray<number>): number => percentile(samples, 0.5)
+
 export const round = (value: number, digits = 1): number => Number(value.toFixed(digits))

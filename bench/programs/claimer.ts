@@ -5,7 +5,7 @@
 import { writeSync } from "node:fs"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Option } from "effect"
-import { KagziClient } from "../src/index.ts"
+import { KagziClient } from "../../src/index.ts"
 import { Orphan } from "./workflows.ts"
 
 const runs = Number(process.argv[2])
