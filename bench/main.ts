@@ -17,13 +17,14 @@ import { memory, start } from "./scenarios/footprint.ts"
 import { long } from "./scenarios/long.ts"
 import { payloads } from "./scenarios/payloads.ts"
 import { recovery } from "./scenarios/recovery.ts"
+import { scaling } from "./scenarios/scaling.ts"
 import { type Options, speed } from "./scenarios/speed.ts"
 import { timers } from "./scenarios/timers.ts"
 import { full, quick } from "./sizes.ts"
 
 /** Reported together, in this order. */
 const speeds = ["throughput", "latency", "sequential"]
-const others = { timers, recovery, long, payloads, memory, start }
+const others = { timers, recovery, scaling, long, payloads, memory, start }
 const names = [...speeds, ...Object.keys(others)]
 
 const flags = {
@@ -89,6 +90,7 @@ const bench = Command.make(
 
 Command.run(bench, { version }).pipe(
   Effect.as(0),
+  Effect.tapError((error) => (error.cause === undefined ? Effect.void : Console.error(error.cause))),
   Effect.catchCause(settle),
   Effect.provide([NodeServices.layer, CliOutput.layerPresenter(presenter)]),
   Effect.provideService(References.MinimumLogLevel, "Warn"),

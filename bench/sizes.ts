@@ -1,12 +1,8 @@
 /** How much each scenario does. */
+import type { Filling } from "./fill.ts"
 
 /** The most runs that a worker executes at a time, unless a scenario says otherwise. */
 export const workerSize = 100
-
-export interface Filling {
-  readonly finished: number
-  readonly sleeping: number
-}
 
 /** In seconds. */
 export interface Leases {
