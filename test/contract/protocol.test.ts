@@ -20,6 +20,9 @@ const overNetwork = (protocol: NonNullable<Node.Options["protocol"]>): Layer.Lay
 const unary = (rpc: Layer.Layer<Rpc, unknown>): Layer.Layer<Protocol | Rpc, unknown> =>
   Layer.provideMerge(Unary.layer, rpc)
 
+const byCalls = (rpc: Layer.Layer<Rpc, unknown>): Layer.Layer<Protocol | Rpc, unknown> =>
+  Layer.provideMerge(Unary.layerWith({ session: false }), rpc)
+
 const plain = (rpc: Layer.Layer<Rpc, unknown>): Layer.Layer<Protocol | Rpc, unknown> =>
   Layer.provideMerge(Unary.layerWith({ plain: true }), rpc)
 
@@ -29,7 +32,8 @@ const suite = (name: string, implementation: Layer.Layer<Protocol | Rpc, unknown
 }
 
 suite("in process", unary(inProcess), { extended: true })
-suite("over gRPC", unary(overNetwork("grpc")), { extended: true })
+suite("over a session", unary(overNetwork("grpc")), { extended: true })
+suite("over gRPC", byCalls(overNetwork("grpc")), { extended: true })
 suite("over gRPC-Web", unary(overNetwork("grpc-web")), { extended: true })
 suite("over Connect", unary(overNetwork("connect")), { extended: true })
 suite("in process, by the plain contract", plain(inProcess), { extended: false })

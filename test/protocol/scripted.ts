@@ -2,7 +2,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf"
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect"
 import { connectNodeAdapter } from "@connectrpc/connect-node"
-import { Context, Effect, Layer, Queue, type Scope } from "effect"
+import { Context, Deferred, Effect, Layer, Queue, type Scope } from "effect"
 import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
 import { ExecutionService } from "../../gen/kagzi/v1/execution_pb.ts"
 import {
@@ -36,6 +36,8 @@ export interface Stream {
   readonly waiting: () => number
   readonly messages: () => number
   readonly answer: (...events: ReadonlyArray<Event>) => void
+  /** Waits until the client has ended its side. */
+  readonly closed: Effect.Effect<void>
   /** Ends the stream; with an error where one is given. */
   readonly end: (error?: ConnectError) => void
 }
@@ -47,7 +49,7 @@ export interface Scripted {
   readonly accept: Effect.Effect<Stream>
   /** What the server can do. */
   readonly features: Set<string>
-  /** With `streams` in it, none is opened, whatever is announced. */
+  /** With `streams` in it, none is opened, whatever is announced; with `busy` none for the moment. */
   readonly refuses: Set<string>
   /** Unary calls by name. */
   readonly calls: Array<string>
@@ -59,6 +61,7 @@ const makeStream = (requests: AsyncIterable<{ commands: Array<SessionCommand> }>
   let wake = () => {}
   let ended: { readonly error: ConnectError | undefined } | undefined
   let messages = 0
+  const closed = Deferred.makeUnsafe<void>()
   const events = async function* () {
     while (true) {
       const batch = outbox.shift()
@@ -86,6 +89,7 @@ const makeStream = (requests: AsyncIterable<{ commands: Array<SessionCommand> }>
       ),
     waiting: () => Effect.runSync(Queue.size(received)),
     messages: () => messages,
+    closed: Deferred.await(closed),
     answer: (...batch) => {
       outbox.push([...batch])
       wake()
@@ -106,7 +110,7 @@ const makeStream = (requests: AsyncIterable<{ commands: Array<SessionCommand> }>
       }
     }
   })()
-  reading.catch(() => undefined)
+  reading.catch(() => undefined).then(() => Effect.runSync(Deferred.succeed(closed, undefined)))
   return { stream, events: events() }
 }
 
@@ -120,8 +124,11 @@ export const serve = (options: Peer.PeerOptions = {}): Effect.Effect<Scripted, n
     const routes = (router: ConnectRouter) => {
       router.service(SessionService, {
         openSession: (requests) => {
-          if (!features.has("session.v1") || refuses.has("streams"))
+          calls.push("openSession")
+          if (refuses.has("busy")) throw new ConnectError("not now", Code.Unavailable)
+          if (!features.has("session.v1") || refuses.has("streams")) {
             throw new ConnectError("no sessions here", Code.Unimplemented)
+          }
           const { events, stream } = makeStream(requests)
           Queue.offerUnsafe(streams, stream)
           return events

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
+import { Effect, Exit, Fiber, Option, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { ErrorCode } from "../../gen/kagzi/v1/common_pb.ts"
 import type { Held, WorkerLink } from "../../src/protocol/Protocol.ts"
 import { json, startRequest, workerOptions } from "../contract/protocolRequests.ts"
@@ -107,7 +108,7 @@ describe("session", () => {
       const wait = yield* stream.expect("awaitResult")
       stream.answer(result(wait.id, runOf(1)))
       assert.strictEqual((yield* Fiber.join(waiting)).status, "COMPLETED")
-      assert.deepStrictEqual(server.calls, ["getServerInfo"])
+      assert.deepStrictEqual(server.calls, ["getServerInfo", "openSession"])
     })
   )
 
@@ -126,7 +127,7 @@ describe("session", () => {
       stream.answer(...waits.map(({ id, value }) => result(id, value.runId)))
       const runs = yield* Fiber.joinAll(fibers)
       assert.strictEqual(new Set(runs.map(({ runId }) => runId)).size, 5_000)
-      assert.deepStrictEqual(server.calls, ["getServerInfo"])
+      assert.deepStrictEqual(server.calls, ["getServerInfo", "openSession"])
     })
   )
 
@@ -414,7 +415,13 @@ describe("session", () => {
       const protocol = yield* client(server.address)
       assert.strictEqual((yield* protocol.start(startRequest(namespace))).runId, "unary order-1")
       assert.strictEqual((yield* protocol.awaitRun(namespace, runOf(1))).runId, runOf(1))
-      assert.deepStrictEqual(server.calls, ["getServerInfo", "startWorkflow", "getServerInfo", "awaitResult"])
+      assert.deepStrictEqual(server.calls, [
+        "getServerInfo",
+        "openSession",
+        "startWorkflow",
+        "getServerInfo",
+        "awaitResult"
+      ])
     })
   )
 
@@ -429,6 +436,108 @@ describe("session", () => {
       const { id } = yield* stream.expect("completeWorkflow")
       stream.answer(done(id))
       yield* Fiber.join(ending)
+    })
+  )
+
+  it.effect("opens a broken stream again at once, and then less and less often", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { protocol, stream } = yield* connected(server)
+      const attempts = () => server.calls.filter((call) => call === "openSession").length
+      /** Lets whatever is on its way arrive. */
+      const settled = Effect.repeat(protocol.serverInfo, { times: 10 })
+      server.refuses.add("busy")
+      stream.end()
+      while (attempts() < 2) yield* settled
+      yield* settled
+      assert.strictEqual(attempts(), 2)
+      yield* TestClock.adjust("60 millis")
+      while (attempts() < 3) yield* settled
+      yield* TestClock.adjust("60 millis")
+      yield* settled
+      assert.strictEqual(attempts(), 3)
+      yield* TestClock.adjust("60 millis")
+      while (attempts() < 4) yield* settled
+      server.refuses.delete("busy")
+      yield* TestClock.adjust("1 second")
+      const next = yield* server.accept
+      yield* next.expect("serve")
+    })
+  )
+
+  it.effect("leaves a stream on which an answer is due and nothing is heard", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { link, stream } = yield* connected(server)
+      const run = yield* polled(link, stream, 1)
+      yield* Effect.forkChild(link.completeRun(run, json(1)))
+      yield* stream.expect("completeWorkflow")
+      yield* TestClock.adjust("10 seconds")
+      const next = yield* server.accept
+      yield* next.expect("serve")
+      yield* next.expect("completeWorkflow")
+    })
+  )
+
+  it.effect("gives commands up with Unavailable after about the time of a lease, and waits for results for ever", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const scope = yield* Scope.make()
+      const { link, protocol, stream } = yield* Scope.provide(connected(server), scope)
+      const run = yield* polled(link, stream, 1)
+      const completing = yield* Effect.forkChild(Effect.flip(link.completeRun(run, json(1))))
+      const waiting = yield* Effect.forkChild(protocol.awaitRun(namespace, runOf(1)))
+      yield* stream.expect("completeWorkflow")
+      yield* stream.expect("awaitResult")
+      yield* server.peer.stop
+      yield* TestClock.adjust("50 seconds")
+      assert.isUndefined(completing.pollUnsafe())
+      yield* TestClock.adjust("15 seconds")
+      assert.strictEqual((yield* Fiber.join(completing))._tag, "Unavailable")
+      yield* TestClock.adjust("10 minutes")
+      assert.isUndefined(waiting.pollUnsafe())
+      const leaving = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(leaving)
+    })
+  )
+
+  it.effect("closes a stream that nobody uses, and opens one when there is need", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const protocol = yield* client(server.address)
+      for (const n of [1, 2]) {
+        const waiting = yield* Effect.forkChild(protocol.awaitRun(namespace, runOf(n)))
+        const stream = yield* server.accept
+        const wait = yield* stream.expect("awaitResult")
+        stream.answer(result(wait.id, runOf(n)))
+        yield* Fiber.join(waiting)
+        yield* TestClock.adjust("62 seconds")
+        yield* stream.closed
+      }
+    })
+  )
+
+  it.effect("sends all of it again when a command could not be carried out for the moment", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { link, stream } = yield* connected(server)
+      const run = yield* polled(link, stream, 1)
+      const { step: made } = yield* link.beginStep(run, step("charge"), true)
+      const completing = yield* Effect.forkChild(link.completeStep(run, made.stepId, json(42)))
+      const begin = yield* stream.expect("beginStep")
+      const complete = yield* stream.expect("completeStep")
+      stream.answer(
+        refused(begin.id, ErrorCode.UNAVAILABLE, "the disk is busy"),
+        refused(complete.id, ErrorCode.NOT_FOUND, "no such step")
+      )
+      const next = yield* server.accept
+      yield* next.expect("serve")
+      const again = yield* next.expect("beginStep")
+      assert.strictEqual(again.value.stepId, made.stepId)
+      const end = yield* next.expect("completeStep")
+      next.answer(begun(again.id, made.stepId), completed(end.id, 1))
+      assert.strictEqual((yield* Fiber.join(completing)).step.status, "COMPLETED")
     })
   )
 })
