@@ -20,30 +20,64 @@ import type {
 import { declaresOtherwise, LimitSet, type Place } from "./limits.ts"
 import { ScheduleSet } from "./ScheduleSet.ts"
 
+type How = "insert" | "update"
+
+/** A row as the commands so far have left it. */
+interface Entry<A> {
+  row: A
+  /** Absent while it is as it was loaded. */
+  written: How | undefined
+}
+
 /** Loaded or written rows of one kind, and which of them are to be written. */
 class Table<A> {
-  readonly rows = new Map<string, A>()
-  readonly written = new Map<string, "insert" | "update">()
+  readonly #entries = new Map<string, Entry<A>>()
+  /** In the order of the first write. */
+  readonly #written: Array<Entry<A>> = []
 
+  load(id: string, row: A): void {
+    this.#entries.set(id, { row, written: undefined })
+  }
+
+  get(id: string): A | undefined {
+    return this.#entries.get(id)?.row
+  }
+
+  *rows(): Iterable<A> {
+    for (const { row } of this.#entries.values()) yield row
+  }
+
+  /** Answers how to take it back; what was written later must have been taken back before. */
   write(id: string, row: A): () => void {
-    const before = this.rows.get(id)
-    const written = this.written.get(id)
-    this.rows.set(id, row)
-    this.written.set(id, written ?? (before === undefined ? "insert" : "update"))
+    const known = this.#entries.get(id)
+    if (known === undefined) {
+      const entry: Entry<A> = { row, written: "insert" }
+      this.#entries.set(id, entry)
+      this.#written.push(entry)
+      return () => {
+        this.#entries.delete(id)
+        this.#written.pop()
+      }
+    }
+    const { row: before, written } = known
+    known.row = row
+    if (written !== undefined) {
+      return () => {
+        known.row = before
+      }
+    }
+    known.written = "update"
+    this.#written.push(known)
     return () => {
-      if (before === undefined) this.rows.delete(id)
-      else this.rows.set(id, before)
-      if (written === undefined) this.written.delete(id)
-      else this.written.set(id, written)
+      known.row = before
+      known.written = undefined
+      this.#written.pop()
     }
   }
 
-  toWrite(how: "insert" | "update"): ReadonlyArray<A> {
+  toWrite(how: How): ReadonlyArray<A> {
     const found: Array<A> = []
-    for (const [id, kind] of this.written) {
-      const row = this.rows.get(id)
-      if (kind === how && row !== undefined) found.push(row)
-    }
+    for (const { row, written } of this.#written) if (written === how) found.push(row)
     return found
   }
 }
@@ -64,6 +98,8 @@ class Index {
 }
 
 const key = (...parts: ReadonlyArray<string | number>) => parts.join("\u0000")
+
+const externalKey = (run: RunRecord) => key(run.namespace, run.externalId)
 
 const workerKey = (worker: WorkerKey) =>
   key(worker.namespace, worker.taskQueue, worker.hostname, worker.pid, worker.instanceId)
@@ -93,29 +129,28 @@ export class WorkingSet {
   readonly #inputs = new Map<string, Payload>()
   readonly #copiedInputs = new Map<string, string>()
   readonly #outputs = new Map<string, Payload>()
-  readonly #runsByExternalId = new Index()
-  readonly #stepsByRun = new Index()
-  readonly #stepsByName = new Index()
+  /** Made when it is first asked for: most batches start no runs. */
+  #runsByExternalId: Index | undefined
+  /** The latest attempts by name, of each run. */
+  readonly #latest = new Map<string, Map<string, StepRecord>>()
   readonly #workersByKey = new Index()
   readonly #candidates = new Map<string, ReadonlyArray<string>>()
   readonly #limits: LimitSet
   readonly #relaxed = new Map<string, Place>()
-  #undo: Array<() => void> = []
+  /** How to take back what the command under way has done so far. */
+  readonly #undo: Array<() => void> = []
 
   constructor(wants: Wants, rows: Rows) {
     this.schedules = new ScheduleSet(rows, (undo) => this.#undo.push(undo))
     this.#limits = new LimitSet(rows.occupancy, wants.claims[0]?.dueBy ?? wants.renewals?.at ?? 0)
-    for (const row of rows.namespaces) this.#namespaces.rows.set(row.namespace, row)
-    for (const row of rows.runs) {
-      this.#runs.rows.set(row.runId, row)
-      this.#runsByExternalId.add(key(row.namespace, row.externalId), row.runId)
-    }
+    for (const row of rows.namespaces) this.#namespaces.load(row.namespace, row)
+    for (const row of rows.runs) this.#runs.load(row.runId, row)
     for (const row of rows.steps) {
-      this.#steps.rows.set(row.stepId, row)
-      this.#indexStep(row)
+      this.#steps.load(row.stepId, row)
+      this.#noteLatest(row)
     }
     for (const row of rows.workers) {
-      this.#workers.rows.set(row.workerId, row)
+      this.#workers.load(row.workerId, row)
       this.#workersByKey.add(workerKey(row), row.workerId)
     }
     wants.claims.forEach((claim, index) => {
@@ -125,26 +160,29 @@ export class WorkingSet {
 
   /** Runs one command; if it fails, what it wrote is undone. */
   attempt<A, E>(command: () => Result.Result<A, E>): Result.Result<A, E> {
-    this.#undo = []
     const result = command()
     if (Result.isFailure(result)) for (const undo of this.#undo.reverse()) undo()
-    this.#undo = []
+    this.#undo.length = 0
     return result
   }
 
   namespace(name: string): NamespaceRecord | undefined {
-    return this.#namespaces.rows.get(name)
+    return this.#namespaces.get(name)
   }
 
   run(runId: string): RunRecord | undefined {
-    return this.#runs.rows.get(runId)
+    return this.#runs.get(runId)
   }
 
   /** The active run with that external id, else the newest that has ended. */
   runByExternalId(namespace: string, externalId: string): RunRecord | undefined {
+    if (this.#runsByExternalId === undefined) {
+      this.#runsByExternalId = new Index()
+      for (const run of this.#runs.rows()) this.#runsByExternalId.add(externalKey(run), run.runId)
+    }
     let found: RunRecord | undefined
     for (const runId of this.#runsByExternalId.get(key(namespace, externalId))) {
-      const run = this.#runs.rows.get(runId)
+      const run = this.#runs.get(runId)
       if (run === undefined) continue
       if (!isTerminal(run.status)) return run
       const newer =
@@ -159,7 +197,7 @@ export class WorkingSet {
   /** The runs of a schedule that have not ended. */
   runsOfSchedule(scheduleId: string): ReadonlyArray<RunRecord> {
     const found: Array<RunRecord> = []
-    for (const run of this.#runs.rows.values()) {
+    for (const run of this.#runs.rows()) {
       if (run.scheduleId === scheduleId && !isTerminal(run.status)) found.push(run)
     }
     return found
@@ -168,7 +206,7 @@ export class WorkingSet {
   /** The runs that a worker holds. */
   runsOf(workerId: string): ReadonlyArray<RunRecord> {
     const found: Array<RunRecord> = []
-    for (const run of this.#runs.rows.values()) {
+    for (const run of this.#runs.rows()) {
       if (run.workerId === workerId && run.status === "RUNNING") found.push(run)
     }
     return found
@@ -190,41 +228,34 @@ export class WorkingSet {
   }
 
   step(stepId: string): StepRecord | undefined {
-    return this.#steps.rows.get(stepId)
+    return this.#steps.get(stepId)
   }
 
   /** The latest attempt of a step. */
   latest(runId: string, name: string): StepRecord | undefined {
-    let found: StepRecord | undefined
-    for (const stepId of this.#stepsByName.get(key(runId, name))) {
-      const step = this.#steps.rows.get(stepId)
-      if (step !== undefined && (found === undefined || step.attempt > found.attempt)) found = step
-    }
-    return found
+    return this.#latest.get(runId)?.get(name)
   }
 
   /** What a run waits for, the earliest first, then in the order the steps were first begun. */
   waits(runId: string): ReadonlyArray<Wait> {
     const found: Array<Wait> = []
-    for (const stepId of this.#stepsByRun.get(runId)) {
-      const step = this.#steps.rows.get(stepId)
-      if (step !== undefined && isWait(step)) found.push(step)
-    }
+    // attempts before the latest have failed
+    for (const step of this.#latest.get(runId)?.values() ?? []) if (isWait(step)) found.push(step)
     return found.sort((a, b) => a.dueAt - b.dueAt || a.position - b.position)
   }
 
   worker(workerId: string): WorkerRecord | undefined {
-    return this.#workers.rows.get(workerId)
+    return this.#workers.get(workerId)
   }
 
   workers(): Iterable<WorkerRecord> {
-    return this.#workers.rows.values()
+    return this.#workers.rows()
   }
 
   /** The worker with that key that is not OFFLINE. */
   workerByKey(worker: WorkerKey): WorkerRecord | undefined {
     for (const workerId of this.#workersByKey.get(workerKey(worker))) {
-      const found = this.#workers.rows.get(workerId)
+      const found = this.#workers.get(workerId)
       if (found !== undefined && found.status !== "OFFLINE") return found
     }
     return undefined
@@ -236,22 +267,27 @@ export class WorkingSet {
   }
 
   putRun(row: RunRecord): RunRecord {
-    const before = this.#runs.rows.get(row.runId)
+    const before = this.#runs.get(row.runId)
     this.#undo.push(this.#runs.write(row.runId, row))
     this.schedules.runChanged(before, row)
     if (this.#limits.moved(before, row)) this.#undo.push(() => this.#limits.moved(row, before))
-    this.#runsByExternalId.add(key(row.namespace, row.externalId), row.runId)
+    if (before === undefined) this.#runsByExternalId?.add(externalKey(row), row.runId)
     return row
   }
 
   putStep(row: StepRecord): StepRecord {
     this.#undo.push(this.#steps.write(row.stepId, row))
-    this.#indexStep(row)
+    const before = this.latest(row.runId, row.name)
+    this.#noteLatest(row)
+    this.#undo.push(() => {
+      if (before === undefined) this.#latest.get(row.runId)?.delete(row.name)
+      else this.#latest.get(row.runId)?.set(row.name, before)
+    })
     return row
   }
 
   putWorker(row: WorkerRecord): WorkerRecord {
-    const before = this.#workers.rows.get(row.workerId)
+    const before = this.#workers.get(row.workerId)
     this.#undo.push(this.#workers.write(row.workerId, row))
     this.#limits.declared(row)
     if (before !== undefined && declaresOtherwise(before, row)) {
@@ -301,8 +337,9 @@ export class WorkingSet {
     }
   }
 
-  #indexStep(row: StepRecord): void {
-    this.#stepsByRun.add(row.runId, row.stepId)
-    this.#stepsByName.add(key(row.runId, row.name), row.stepId)
+  #noteLatest(row: StepRecord): void {
+    const ofRun = this.#latest.get(row.runId)
+    if (ofRun === undefined) this.#latest.set(row.runId, new Map([[row.name, row]]))
+    else if ((ofRun.get(row.name)?.attempt ?? 0) <= row.attempt) ofRun.set(row.name, row)
   }
 }

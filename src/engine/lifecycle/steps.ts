@@ -37,7 +37,10 @@ const insert = (set: WorkingSet, run: RunRecord, command: BeginStep, now: number
     startedAt: now,
     cancelled: false,
     position,
-    retryPolicy: RetryPolicy.resolve(command.retryPolicy, run.retryPolicy)
+    retryPolicy:
+      command.retryPolicy === undefined && run.retryPolicy === undefined
+        ? RetryPolicy.standard
+        : RetryPolicy.resolve(command.retryPolicy, run.retryPolicy)
   })
 }
 
@@ -59,6 +62,9 @@ const beginSleep = (
   return { step: settled, execute: untimed }
 }
 
+/** Ids may come from workers. One that was not loaded is refused by the database. */
+const taken = (stepId: string) => invalid(`There is already a step ${stepId}`)
+
 /** Begins a step, or says what became of it. */
 export const beginStep = (
   set: WorkingSet,
@@ -73,6 +79,7 @@ export const beginStep = (
 
   const known = set.latest(run.runId, command.name)
   if (known === undefined) {
+    if (set.step(command.stepId) !== undefined) return taken(command.stepId)
     const step = insert(set, run, command, at.now)
     return Result.succeed(
       step.kind === "SLEEP"
@@ -167,6 +174,7 @@ export const failStep = (set: WorkingSet, command: FailStep, at: Leases.Circumst
     const { error } = command
     const dueAt = nextAttemptAt(step.retryPolicy, step.attempt, error, at.now, at.random)
     if (dueAt === undefined) return Result.succeed({ step: failed(set, run, step, error, at.now), retry: false })
+    if (set.step(command.nextStepId) !== undefined) return taken(command.nextStepId)
     set.putStep({ ...step, status: "FAILED", error, finishedAt: at.now })
     const next = set.putStep(nextAttempt(step, command.nextStepId, dueAt, at.now))
     if (command.lease === undefined) {

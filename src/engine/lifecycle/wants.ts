@@ -9,7 +9,9 @@ class Collected {
   readonly namespaces = new Set<string>()
   readonly runs = new Set<string>()
   readonly externalIds: Array<{ readonly namespace: string; readonly externalId: string }> = []
-  readonly steps: Array<{ readonly runId: string; readonly name: string }> = []
+  readonly steps: Array<Wants["steps"][number]> = []
+  /** The runs of the steps that the commands so far begin, by the ids they may get. */
+  readonly begun = new Map<string, string>()
   readonly stepIds = new Set<string>()
   readonly waits = new Set<string>()
   readonly workers = new Set<string>()
@@ -61,11 +63,13 @@ const collect = (wants: Collected, command: Command): void => {
       return
     case "BeginStep":
       wants.runs.add(command.runId)
-      wants.steps.push({ runId: command.runId, name: command.name })
+      wants.steps.push({ runId: command.runId, name: command.name, stepId: command.stepId })
+      wants.begun.set(command.stepId, command.runId)
       return
     case "CompleteStep":
       wants.runs.add(command.runId)
-      wants.stepIds.add(command.stepId)
+      // a step that is begun in this batch is made by it, or loaded by its name
+      if (wants.begun.get(command.stepId) !== command.runId) wants.stepIds.add(command.stepId)
       return
     case "FailStep":
     case "SleepStep":

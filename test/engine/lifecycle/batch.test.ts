@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { WorkingSet } from "../../../src/engine/lifecycle/WorkingSet.ts"
 import { wantsOf } from "../../../src/engine/lifecycle/wants.ts"
-import { makeWorld, payload, read } from "./World.ts"
+import { detail, makeWorld, payload, read, refusal } from "./World.ts"
 
 describe("a batch", () => {
   it.effect("lets later commands see earlier ones and writes each row once", () =>
@@ -25,6 +25,51 @@ describe("a batch", () => {
       assert.strictEqual(world.changes?.updateRuns.length, 1)
       assert.strictEqual(read(world.history(run)[0]?.output), 1)
       assert.strictEqual(read(world.read(run.runId).output), 2)
+    })
+  )
+
+  it.effect("completes the attempt that is meant, whatever else the batch begins", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { run } = world.running()
+      const first = world.begin(run, "a").step.stepId
+      world.fail(run, first, { retryAfterMillis: 0 })
+      // the same messages again, because their answers were lost
+      const [begun, completed] = world.batch([
+        world.beginCommand(run, "a", { stepId: first }),
+        { _tag: "CompleteStep", ...run, stepId: first, output: payload(1) }
+      ])
+      assert.isTrue(begun !== undefined && Result.isSuccess(begun))
+      refusal(completed!, "PreconditionFailed", "FAILED")
+    })
+  )
+
+  it.effect("begins no step under an id that another has, and leaves that one alone", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { run } = world.running()
+      const { run: other } = world.running()
+      const { stepId } = world.begin(run, "a").step
+      const again = world.beginCommand(other, "b", { stepId })
+      const complete = { _tag: "CompleteStep", ...run, stepId, output: payload(1) } as const
+      for (const batch of [
+        [again, complete],
+        [complete, again]
+      ] as const) {
+        const replies = world.batch(batch)
+        refusal(replies[batch.indexOf(again as never)]!, "InvalidArgument", stepId)
+        assert.isTrue(Result.isSuccess(replies[batch.indexOf(complete as never)]!))
+      }
+      const failing = world.begin(other, "c").step.stepId
+      const fail = { _tag: "FailStep", ...other, stepId: failing, error: detail(), nextStepId: stepId } as const
+      refusal(world.batch([complete, fail])[1]!, "InvalidArgument", stepId)
+      assert.deepStrictEqual(
+        [...world.history(run), ...world.history(other)].map(({ name, status }) => [name, status]),
+        [
+          ["a", "COMPLETED"],
+          ["c", "RUNNING"]
+        ]
+      )
     })
   )
 
