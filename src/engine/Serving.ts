@@ -17,6 +17,8 @@ import type { Waiter, Waiters } from "./Waiters.ts"
 
 /** Whom a worker's runs and notices go to. Called synchronously. */
 export interface Listener {
+  /** Closed while the connection can't take more. */
+  readonly hasRoom: Latch.Latch
   readonly onTask: (task: Task) => void
   /** `ended` tells a run that was cancelled or ended by another from a lease that is gone. */
   readonly onLost: (held: Held, ended: boolean) => void
@@ -41,6 +43,9 @@ const patienceMillis = 1_000
 
 /** What was found out about runs that are due later is found out anew after so long: others may use the same store. */
 const outlookMillis = 1_000
+
+/** The most runs that are claimed at once. */
+const maximumClaim = 256
 
 const none: ReadonlySet<string> = new Set()
 
@@ -94,6 +99,19 @@ export class Serving {
     this.#waiter.asking = false
     for (const { lease, runId } of held) this.#hold(runId, lease)
     this.#alarm = needs.fork(this.#alarms())
+  }
+
+  get isDraining(): boolean {
+    return this.#state === "drains"
+  }
+
+  held(): ReadonlyArray<Held> {
+    return Array.from(this.#held, ([runId, lease]) => ({ runId, lease }))
+  }
+
+  /** To be told when the connection has room again. */
+  woke(): void {
+    this.#servings.woke(this)
   }
 
   /** Runs beyond a smaller capacity stay. */
@@ -161,7 +179,8 @@ export class Serving {
   pump(): void {
     if (this.#state !== "takes") return
     const waiter = this.#waiter
-    const room = Math.max(0, this.#capacity - this.#held.size)
+    const hasRoom = this.#listener.hasRoom.isOpen()
+    const room = hasRoom ? Math.min(maximumClaim, Math.max(0, this.#capacity - this.#held.size)) : 0
     waiter.room = room
     if (this.#asking) return
     if (room === 0) {
@@ -284,6 +303,7 @@ export class Serving {
 
   readonly #load = Effect.fnUntraced(function* (this: Serving, claimed: Claimed) {
     const { runId } = claimed.run
+    yield* this.#listener.hasRoom.await
     const task = yield* Effect.result(this.#needs.reading.load(claimed))
     const isHeld = this.holds(runId, claimed.lease)
     if (this.#state !== "closed" && isHeld && Result.isSuccess(task) && task.success !== undefined) {

@@ -14,6 +14,8 @@ export interface Call {
   readonly header: (name: string) => string | null
   /** Succeeds when the server goes down, so that a call that only waits ends. */
   readonly draining: Effect.Effect<void>
+  /** Whether whoever calls this way may open a session too. */
+  readonly streams: boolean
   /** What to run unless the call succeeds and its answer is delivered, as far as can be known. */
   readonly ifUndelivered: (undo: Effect.Effect<void, never, Needs>) => void
 }

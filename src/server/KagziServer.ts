@@ -12,7 +12,6 @@ import { environment } from "./environment.ts"
 import * as Handlers from "./handlers/index.ts"
 import { makeRequestHandler } from "./http.ts"
 import { listen } from "./listener.ts"
-import * as Otlp from "./otlp.ts"
 import { longestPollMillis, MaxPayloadBytes } from "./Settings.ts"
 import { StartError } from "./StartError.ts"
 import * as Stores from "./stores.ts"
@@ -127,11 +126,14 @@ const urlHost = (host: string) => (host.includes(":") ? `[${host}]` : host)
 export const layer = (options: Options = {}): Layer.Layer<KagziServer, StartError> => {
   const listening = layerListening(options)
   const engine = layerEngine(options)
-  return options.otlpEndpoint === undefined
+  const { otlpEndpoint } = options
+  return otlpEndpoint === undefined
     ? Layer.provide(listening, engine)
-    : Layer.merge(listening, Otlp.measuring).pipe(
-        Layer.provide(engine),
-        Layer.provide(Otlp.layer(options.otlpEndpoint))
+    : Layer.unwrap(
+        // loaded by those who export only
+        Effect.map(Effect.promise(() => import("./otlp.ts")), (Otlp) =>
+          Layer.merge(listening, Otlp.measuring).pipe(Layer.provide(engine), Layer.provide(Otlp.layer(otlpEndpoint)))
+        )
       )
 }
 

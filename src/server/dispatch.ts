@@ -9,14 +9,19 @@ import { continued } from "./trace.ts"
 
 const internal = refusal(new KagziError.Internal({ message: internalMessage }))
 
+/** What the caller is told of an error. */
+export const detailOf = (error: HandlerError): KagziError.Detail => {
+  if (error._tag === "Internal") return internal
+  const detail = error._tag === "Recorded" ? error.detail : refusal(error)
+  // half of a surrogate pair can't be written into a header
+  return { ...detail, message: detail.message.toWellFormed() }
+}
+
 /** What the caller is told. Reasons of internal failures are for the log; the engine has logged those of its own. */
 const told = (entry: Entry, cause: Cause.Cause<HandlerError>): Effect.Effect<never, KagziError.Detail> => {
   const error = Result.getOrUndefined(Cause.findError(cause))
   if (error !== undefined) {
-    if (error._tag === "Internal") return Effect.fail(internal)
-    const detail = error._tag === "Recorded" ? error.detail : refusal(error)
-    // half of a surrogate pair can't be written into a header
-    return Effect.fail({ ...detail, message: detail.message.toWellFormed() })
+    return Effect.fail(detailOf(error))
   }
   if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   return Effect.andThen(

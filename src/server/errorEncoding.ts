@@ -49,7 +49,7 @@ const withDetail = (code: Code, kind: KagziError.Code, message: string) => ({
 })
 
 /** The detail of an error that connect-es raised by itself, and the status that says best what it means. */
-const classify = (error: ConnectError): { readonly code: Code; readonly detail: KagziError.Detail } => {
+export const classify = (error: ConnectError): { readonly code: Code; readonly detail: KagziError.Detail } => {
   const { code, rawMessage } = error
   switch (code) {
     // connect-es calls a message over its read limit exhausted; peers of the contract know it as out of range

@@ -22,6 +22,7 @@ import {
 } from "@connectrpc/connect/protocol"
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from "@connectrpc/connect-node"
 import { Cause, Effect, Exit, type Fiber, FiberSet, Result, type Scope } from "effect"
+import { SessionService } from "../../gen/kagzi/v1/session_pb.ts"
 import * as KagziError from "../KagziError.ts"
 import { refusal, toHandlerError } from "../protocol/errors.ts"
 import { answeredByCors } from "./cors.ts"
@@ -31,6 +32,7 @@ import type { Entry, Needs } from "./Handler.ts"
 import type { Request, Response } from "./listener.ts"
 import { contentType, metricsPath, scrape } from "./metrics.ts"
 import { readBody } from "./readBody.ts"
+import { makeSessionHandler } from "./session/handler.ts"
 import { type StandardEntry, serveStandard, standardHandlers } from "./standard.ts"
 
 interface Delivery {
@@ -76,6 +78,7 @@ const implemented = (
       const call = {
         header: (name: string) => context.requestHeader.get(name),
         draining,
+        streams: true,
         ifUndelivered: (undo: Delivery["undo"]) => {
           delivery.undo = undo
         }
@@ -105,6 +108,9 @@ const unimplemented = (entry: Entry): UniversalHandler => {
   router.rpc(entry.method, () => Promise.reject(new ConnectError("", Code.Unimplemented)))
   return router.handlers[0] as UniversalHandler
 }
+
+/** Streams both ways need HTTP/2. */
+const sessionPath = `/${SessionService.typeName}/${SessionService.method.openSession.name}`
 
 const rpcContent = /^application\/(grpc|grpc-web|json|proto|connect\+json|connect\+proto)($|[+; ])/
 
@@ -163,6 +169,7 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
   const run: Run = yield* FiberSet.runtime(fibers)<Needs>()
   const handlers = implemented(entries, draining, run)
   const standards = standardHandlers(standard, draining, yield* Effect.context<Needs>())
+  const sessions = yield* makeSessionHandler(options, draining, run)
   const unknown = entries[0] === undefined ? undefined : unimplemented(entries[0])
 
   const serve = Effect.fnUntraced(function* (
@@ -198,7 +205,7 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
         Effect.sync(() => response.destroy())
       )
     )
-    const other = standards.get(path)
+    const other = path === sessionPath && request.httpVersionMajor === 2 ? sessions : standards.get(path)
     if (other !== undefined) {
       run(failed(serveStandard(other, request, response)))
       return

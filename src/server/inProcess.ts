@@ -27,6 +27,7 @@ export const make: Effect.Effect<Shape, never, Needs> = Effect.contextWith((cont
       const through: Call = {
         header: (header) => headers.get(header),
         draining: Effect.never,
+        streams: false,
         ifUndelivered: (effect) => {
           undo = effect
         }

@@ -138,7 +138,7 @@ describe("the services over a socket", () => {
         const [, transport] = transports(yield* start())[index] ?? assert.fail("no such transport")
         const { admin, startRun, workflows } = clients(transport)
         const info = yield* run(() => admin.getServerInfo({}))
-        assert.deepStrictEqual(info.supportedFeatures, ["execution.v1", "schedules.v1"])
+        assert.deepStrictEqual(info.supportedFeatures, ["execution.v1", "schedules.v1", "session.v1"])
         const health = yield* run(() => admin.healthCheck({}))
         assert.strictEqual(health.status, ServingStatus.SERVING)
         assert.isDefined(health.timestamp)

@@ -5,7 +5,7 @@ import { Engine } from "../../engine/Engine.ts"
 import { timestamp } from "../../protocol/codec.ts"
 import { step as stepMessage } from "../../protocol/codecRun.ts"
 import * as enums from "../../protocol/enums.ts"
-import { executionFeature, scheduleFeature } from "../../protocol/extensions.ts"
+import { executionFeature, scheduleFeature, sessionFeature } from "../../protocol/extensions.ts"
 import { nonEmpty, ofRun, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
@@ -15,11 +15,11 @@ import { workerEntries } from "./workers.ts"
 
 const methods = AdminService.method
 
-const getServerInfo = entry(methods.getServerInfo, () =>
+const getServerInfo = entry(methods.getServerInfo, (_, { streams }) =>
   Effect.succeed({
     version,
     apiVersion: "v1",
-    supportedFeatures: [executionFeature, scheduleFeature],
+    supportedFeatures: [executionFeature, scheduleFeature, ...(streams ? [sessionFeature] : [])],
     minSdkVersion: "0.1.0"
   })
 )

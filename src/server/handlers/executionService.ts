@@ -4,7 +4,9 @@ import { ExecutionService } from "../../../gen/kagzi/v1/execution_pb.ts"
 import { Engine } from "../../engine/Engine.ts"
 import { requested, safeNumber, timestamp } from "../../protocol/codec.ts"
 import { stepRecord, workflow } from "../../protocol/codecRun.ts"
-import { ofRun, underLease, uuid } from "../checks.ts"
+import { ofRun } from "../checks.ts"
+import * as Commands from "../commands.ts"
+import { leaseOf } from "../commands.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
 import { longestPollMillis } from "../Settings.ts"
@@ -15,8 +17,8 @@ const methods = ExecutionService.method
 const suspendRun = entry(
   methods.suspendRun,
   Effect.fnUntraced(function* (request, call) {
-    const run = yield* underLease(request, call)
-    const { suspended, wakeUpAt } = yield* (yield* Engine).execute({ _tag: "SuspendRun", ...run })
+    const command = yield* requested(Commands.suspendRun(request, yield* leaseOf(call)))
+    const { suspended, wakeUpAt } = yield* (yield* Engine).execute(command)
     return { suspended, wakeUpAt: timestamp(wakeUpAt) }
   })
 )
@@ -25,9 +27,7 @@ const cancelStep = entry(
   methods.cancelStep,
   Effect.fnUntraced(function* (request, call) {
     const engine = yield* Engine
-    const run = yield* underLease(request, call)
-    const stepId = yield* uuid(request.stepId, "step_id")
-    const { step } = yield* engine.execute({ _tag: "CancelStep", ...run, stepId })
+    const { step } = yield* engine.execute(yield* requested(Commands.cancelStep(request, yield* leaseOf(call))))
     return { record: stepRecord(step, yield* engine.now) }
   })
 )
@@ -35,8 +35,7 @@ const cancelStep = entry(
 const releaseRun = entry(
   methods.releaseRun,
   Effect.fnUntraced(function* (request, call) {
-    const run = yield* underLease(request, call)
-    yield* (yield* Engine).execute({ _tag: "ReleaseRun", ...run })
+    yield* (yield* Engine).execute(yield* requested(Commands.releaseRun(request, yield* leaseOf(call))))
     return {}
   })
 )

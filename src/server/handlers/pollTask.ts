@@ -2,27 +2,11 @@
 import { Effect } from "effect"
 import { WorkerService } from "../../../gen/kagzi/v1/worker_pb.ts"
 import { Engine, type Task } from "../../engine/Engine.ts"
-import { int64, payload, timestamp } from "../../protocol/codec.ts"
-import { stepRecord, workflow } from "../../protocol/codecRun.ts"
 import { nonEmpty, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
+import { taskMessage } from "../replies.ts"
 import { linkedTo } from "../trace.ts"
-import * as Pages from "../pages.ts"
 import { shuttingDown } from "./draining.ts"
-
-const response = ({ claimedAt, history, historyMore, lease, run }: Task) => {
-  const { input, output: _, ...rest } = run
-  return {
-    runId: run.runId,
-    workflowType: run.workflowType,
-    input: payload(input),
-    leaseEpoch: int64(lease),
-    workflow: workflow(rest),
-    history: history.map((step) => stepRecord(step, claimedAt)),
-    historyPageToken: historyMore ? Pages.positionToken(history.at(-1)?.position ?? 0) : "",
-    claimedAt: timestamp(claimedAt)
-  }
-}
 
 export const pollTask = entry(
   WorkerService.method.pollTask,
@@ -46,6 +30,6 @@ export const pollTask = entry(
     )
     const task = yield* Effect.raceFirst(claim, shuttingDown(call))
     if (task !== undefined) yield* linkedTo(task.run)
-    return task === undefined ? {} : response(task)
+    return task === undefined ? {} : taskMessage(task)
   })
 )

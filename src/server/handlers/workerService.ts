@@ -2,10 +2,13 @@
 import { Effect } from "effect"
 import { WorkerService } from "../../../gen/kagzi/v1/worker_pb.ts"
 import { Engine } from "../../engine/Engine.ts"
-import { held, readErrorDetail, readHeld, requested } from "../../protocol/codec.ts"
+import { requested } from "../../protocol/codec.ts"
 import * as enums from "../../protocol/enums.ts"
-import { invalid, nonEmpty, payload, underLease, uuid } from "../checks.ts"
+import * as Commands from "../commands.ts"
+import { leaseOf, requestedCommand } from "../commands.ts"
 import { entry } from "../Handler.ts"
+import { heard, registered } from "../replies.ts"
+import { MaxPayloadBytes } from "../Settings.ts"
 import { pollTask } from "./pollTask.ts"
 import { stepEntries } from "./steps.ts"
 
@@ -15,64 +18,31 @@ const register = entry(
   methods.register,
   Effect.fnUntraced(function* (request) {
     const engine = yield* Engine
-    const limits = request.workflowTypeConcurrency.map(
-      ({ maxConcurrent, workflowType }) => [workflowType, maxConcurrent] as const
-    )
-    const worker = yield* engine.execute({
-      _tag: "RegisterWorker",
-      workerId: yield* engine.newId,
-      namespaceId: yield* engine.newId,
-      namespace: yield* nonEmpty(request.namespace, "namespace"),
-      taskQueue: yield* nonEmpty(request.taskQueue, "task_queue"),
-      workflowTypes: request.workflowTypes,
-      hostname: request.hostname,
-      pid: request.pid,
-      instanceId: request.instanceId,
-      version: request.version,
-      labels: request.labels,
-      workflowTypeConcurrency: Object.fromEntries(limits),
-      ...(request.queueConcurrencyLimit === undefined ? {} : { queueConcurrencyLimit: request.queueConcurrencyLimit })
-    })
-    return {
-      workerId: worker.workerId,
-      heartbeatIntervalSecs: Math.max(1, Math.floor(engine.options.heartbeatMillis / 1000))
-    }
+    const worker = yield* engine.execute(yield* requestedCommand((making) => Commands.registerWorker(request, making)))
+    return registered(worker, engine.options, yield* MaxPayloadBytes)
   })
 )
 
 const heartbeat = entry(
   methods.heartbeat,
   Effect.fnUntraced(function* (request) {
-    const workerId = yield* uuid(request.workerId, "worker_id")
-    const reported = yield* Effect.forEach(request.heldRuns, (run) => requested(readHeld(run)))
-    const reply = yield* (yield* Engine).execute({
-      _tag: "Heartbeat",
-      workerId,
-      ...(request.reportsRuns ? { held: reported } : {})
-    })
-    return {
-      accepted: true,
-      shouldDrain: reply.shouldDrain,
-      lostRuns: reply.lost.map(held),
-      cancelledRuns: reply.cancelled.map(held)
-    }
+    return heard(yield* (yield* Engine).execute(yield* requested(Commands.heartbeat(request))))
   })
 )
 
 const deregister = entry(
   methods.deregister,
   Effect.fnUntraced(function* (request) {
-    const workerId = yield* uuid(request.workerId, "worker_id")
-    return yield* (yield* Engine).execute({ _tag: "DeregisterWorker", workerId, drain: request.drain })
+    return yield* (yield* Engine).execute(yield* requested(Commands.deregisterWorker(request)))
   })
 )
 
 const completeWorkflow = entry(
   methods.completeWorkflow,
   Effect.fnUntraced(function* (request, call) {
-    const run = yield* underLease(request, call)
-    const output = yield* payload(request.output, "output")
-    const { status } = yield* (yield* Engine).execute({ _tag: "CompleteRun", output, ...run })
+    const lease = yield* leaseOf(call)
+    const command = yield* requestedCommand((making) => Commands.completeRun(request, lease, making))
+    const { status } = yield* (yield* Engine).execute(command)
     return { status: enums.status.toProto(status) }
   })
 )
@@ -80,10 +50,8 @@ const completeWorkflow = entry(
 const failWorkflow = entry(
   methods.failWorkflow,
   Effect.fnUntraced(function* (request, call) {
-    const run = yield* underLease(request, call)
-    if (request.error === undefined) return yield* invalid("error is missing")
-    const error = readErrorDetail(request.error)
-    const { status } = yield* (yield* Engine).execute({ _tag: "FailRun", error, ...run })
+    const lease = yield* leaseOf(call)
+    const { status } = yield* (yield* Engine).execute(yield* requested(Commands.failRun(request, lease)))
     return { status: enums.status.toProto(status) }
   })
 )

@@ -2,10 +2,11 @@
 import { Effect } from "effect"
 import { WorkflowService } from "../../../gen/kagzi/v1/workflow_pb.ts"
 import { Engine } from "../../engine/Engine.ts"
-import { readRetryPolicy, readTimestamp, requested } from "../../protocol/codec.ts"
+import { readTimestamp, requested } from "../../protocol/codec.ts"
 import { readStatus, workflow } from "../../protocol/codecRun.ts"
 import * as enums from "../../protocol/enums.ts"
-import { invalid, nonEmpty, ofRun, payload } from "../checks.ts"
+import { nonEmpty, ofRun } from "../checks.ts"
+import { requestedCommand, startRun } from "../commands.ts"
 import { entry } from "../Handler.ts"
 import { linkedTo } from "../trace.ts"
 import * as Pages from "../pages.ts"
@@ -15,30 +16,9 @@ const methods = WorkflowService.method
 const start = entry(
   methods.startWorkflow,
   Effect.fnUntraced(function* (request) {
-    const engine = yield* Engine
-    const namespace = yield* nonEmpty(request.namespace, "namespace")
-    const externalId = yield* nonEmpty(request.externalId, "external_id")
-    const taskQueue = yield* nonEmpty(request.taskQueue, "task_queue")
-    const workflowType = yield* nonEmpty(request.workflowType, "workflow_type")
-    const ifExists = enums.ifExists.fromProto(request.ifExists)
-    if (ifExists === undefined) return yield* invalid(`if_exists is unknown: ${request.ifExists}`)
-    const input = yield* payload(request.input, "input")
-    const started = yield* engine.execute({
-      _tag: "StartRun",
-      runId: yield* engine.newId,
-      namespaceId: yield* engine.newId,
-      namespace,
-      externalId,
-      taskQueue,
-      workflowType,
-      version: request.version,
-      input,
-      ifExists,
-      ...(request.retryPolicy === undefined
-        ? {}
-        : { retryPolicy: yield* requested(readRetryPolicy(request.retryPolicy)) })
-    })
-    yield* linkedTo({ runId: started.runId, input })
+    const command = yield* requestedCommand((making) => startRun(request, making))
+    const started = yield* (yield* Engine).execute(command)
+    yield* linkedTo({ runId: started.runId, input: command.input })
     return started
   })
 )

@@ -1,0 +1,378 @@
+/**
+ * One client at the other end of a stream: carries out its commands in order, and sends its workers their runs.
+ *
+ * Everything happens in callbacks of the stream and of the engine. No fiber, timer or promise is made for a command.
+ */
+import { Effect, Latch, Result } from "effect"
+import type {
+  AbandonRequest,
+  OpenSessionRequest,
+  ServeRequest,
+  SessionCommand
+} from "../../../gen/kagzi/v1/session_pb.ts"
+import type { AwaitResultRequest } from "../../../gen/kagzi/v1/execution_pb.ts"
+import type { Command, Held, Reply } from "../../engine/Command.ts"
+import type { Engine } from "../../engine/Engine.ts"
+import type { Listener, Serving, ServeRequest as Served } from "../../engine/Serving.ts"
+import * as KagziError from "../../KagziError.ts"
+import { type Read, safeNumber } from "../../protocol/codec.ts"
+import { readRun, readUuid } from "../checks.ts"
+import * as Commands from "../commands.ts"
+import * as Events from "./events.ts"
+import { Outbox } from "./Outbox.ts"
+
+/** Nothing more is read while so many commands are unanswered, or so many bytes have not been taken. */
+const maximumUnanswered = 1_000
+const maximumBytes = 8 * 1_048_576
+
+/** The most results that one client waits for at once. */
+const maximumWaits = 100_000
+
+export interface Needs {
+  readonly engine: Engine["Service"]
+  readonly maxPayloadBytes: number
+  readonly fork: (effect: Effect.Effect<unknown>) => unknown
+}
+
+type Value<C> = Extract<SessionCommand["command"], { readonly case: C }>["value"]
+
+const invalid = (message: string): KagziError.KagziError => new KagziError.InvalidArgument({ message })
+
+/** A worker whose first word on this stream is being carried out. */
+interface Resuming {
+  latest: Served
+}
+
+export class Session {
+  readonly outbox: Outbox
+  readonly #needs: Needs
+  readonly #making: Commands.Making
+  readonly #serving = new Map<string, Serving>()
+  readonly #resuming = new Map<string, Resuming>()
+  /** Commands that wait for a result, by their ids, and how to take them back. */
+  readonly #waits = new Map<number, () => void>()
+  readonly #hasRoom = Latch.makeUnsafe(true)
+  #unanswered = 0
+  #state: "open" | "ending" | "closed" = "open"
+  #error: unknown
+  #onRoom: (() => void) | undefined
+
+  constructor(needs: Needs) {
+    this.#needs = needs
+    this.#making = {
+      newId: needs.engine.newIdUnsafe,
+      maxPayloadBytes: needs.maxPayloadBytes,
+      warn: (message) => needs.fork(Effect.logWarning(message))
+    }
+    this.outbox = new Outbox({ onTaken: () => this.#relieved(), onClosed: () => this.close() })
+  }
+
+  /** Whether more may be read. */
+  get isOpen(): boolean {
+    return this.#state === "open"
+  }
+
+  /** Calls back, at once or later, when there is room for more commands. */
+  whenRoom(callback: () => void): void {
+    if (this.#isFull) this.#onRoom = callback
+    else callback()
+  }
+
+  /** Carries out what a message says. A message that makes no sense is answered by the reason. */
+  receive({ commands }: OpenSessionRequest): KagziError.KagziError | undefined {
+    for (const command of commands) {
+      if (!this.isOpen) return undefined
+      if (command.command.case === undefined) return invalid("A command says nothing that this server knows")
+      if (command.id === 0) return invalid("A command has no id")
+      this.#accept(command)
+    }
+    return undefined
+  }
+
+  /** Takes nothing new, and ends the stream when all commands are answered. Waits for results are not seen through. */
+  end(error?: unknown): void {
+    if (this.#state !== "open") return
+    this.#state = "ending"
+    this.#error = error
+    this.#release()
+    this.#relieved()
+  }
+
+  /** The stream is gone: what is on its way to the client is for others. */
+  close(): void {
+    if (this.#state === "closed") return
+    this.#state = "closed"
+    this.#release()
+    for (const { event } of this.outbox.clear()) {
+      if (event.case !== "task" || event.value.task?.workflow === undefined) continue
+      const { leaseEpoch, workflow } = event.value.task
+      const { namespace, runId } = workflow
+      this.#needs.engine.submit({ _tag: "ReleaseRun", namespace, runId, lease: Number(leaseEpoch) }, () => {})
+    }
+    this.outbox.end()
+  }
+
+  get #isFull(): boolean {
+    return this.#unanswered > maximumUnanswered || this.outbox.bytes > maximumBytes
+  }
+
+  #release(): void {
+    for (const serving of [...this.#serving.values()]) serving.close()
+    this.#serving.clear()
+    this.#resuming.clear()
+    for (const abandon of [...this.#waits.values()]) abandon()
+    this.#waits.clear()
+    this.#hasRoom.openUnsafe()
+  }
+
+  #relieved(): void {
+    if (this.#state === "ending" && this.#unanswered === 0) this.outbox.end(this.#error)
+    if (this.#isFull) return
+    if (this.#hasRoom.openUnsafe()) for (const serving of this.#serving.values()) serving.woke()
+    const callback = this.#onRoom
+    this.#onRoom = undefined
+    callback?.()
+  }
+
+  #push(id: number, { bytes, event }: Events.Sized): void {
+    if (this.#state === "closed") return
+    this.outbox.push(Events.message(id, event), bytes)
+    if (this.outbox.bytes > maximumBytes) this.#hasRoom.closeUnsafe()
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Commands
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #accept({ command, id, leaseEpoch }: SessionCommand): void {
+    const making = this.#making
+    switch (command.case) {
+      case "beginStep":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.beginStep(command.value, lease, making),
+          (reply, now) => Events.step(reply, now)
+        )
+      case "completeStep":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.completeStep(command.value, lease, making),
+          (reply) => Events.completed(reply)
+        )
+      case "failStep":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.failStep(command.value, lease, making),
+          (reply, now) => Events.step(reply, now)
+        )
+      case "cancelStep":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.cancelStep(command.value, lease),
+          (reply, now) => Events.step(reply, now)
+        )
+      case "suspendRun":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.suspendRun(command.value, lease),
+          (reply, _, run) => {
+            if (reply.suspended) this.#gaveUp(run)
+            return Events.suspended(reply)
+          }
+        )
+      case "releaseRun":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.releaseRun(command.value, lease),
+          (_, __, run) => this.#ended(run)
+        )
+      case "completeWorkflow":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.completeRun(command.value, lease, making),
+          (_, __, run) => this.#ended(run)
+        )
+      case "failWorkflow":
+        return this.#underLease(
+          id,
+          leaseEpoch,
+          (lease) => Commands.failRun(command.value, lease),
+          (_, __, run) => this.#ended(run)
+        )
+      case "startWorkflow":
+        return this.#carryOut(id, Commands.startRun(command.value, making), Events.started)
+      case "awaitResult":
+        return this.#await(id, command.value)
+      case "abandon":
+        return this.#abandon(command.value)
+      case "register":
+        return this.#carryOut(id, Commands.registerWorker(command.value, making), (reply) =>
+          Events.registered(reply, this.#needs.engine.options, this.#needs.maxPayloadBytes)
+        )
+      case "serve":
+        return this.#serve(id, command.value)
+      case "heartbeat":
+        return this.#carryOut(id, Commands.heartbeat(command.value), (reply, _, { workerId }) => {
+          for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
+          if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
+          return Events.heard(reply)
+        })
+      case "deregister":
+        return this.#carryOut(id, Commands.deregisterWorker(command.value), (reply, _, { drain, workerId }) => {
+          const serving = this.#serving.get(workerId)
+          if (drain) serving?.drain()
+          else serving?.close()
+          return Events.deregistered(reply)
+        })
+    }
+  }
+
+  /** Has a command carried out, and sends what its answer makes. */
+  #carryOut<C extends Command>(
+    id: number,
+    read: Read<C>,
+    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Events.Sized
+  ): void {
+    if (Result.isFailure(read)) return this.#push(id, Events.error(invalid(read.failure)))
+    const command = read.success
+    this.#unanswered++
+    this.#needs.engine.submit<C>(command, (decision, now) => {
+      this.#unanswered--
+      this.#push(
+        id,
+        Result.isSuccess(decision) ? reply(decision.success, now, command) : Events.error(decision.failure)
+      )
+      if (this.#onRoom !== undefined || this.#state === "ending") this.#relieved()
+    })
+  }
+
+  /** The same for a command on a run that a worker holds. */
+  #underLease<C extends Command>(
+    id: number,
+    leaseEpoch: bigint,
+    read: (lease: number) => Read<C>,
+    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Events.Sized
+  ): void {
+    const lease = safeNumber(leaseEpoch, "lease_epoch")
+    if (Result.isFailure(lease)) return this.#carryOut(id, Result.fail(lease.failure) as Read<C>, reply)
+    this.#carryOut(id, lease.success > 0 ? read(lease.success) : Result.fail("lease_epoch is missing"), reply)
+  }
+
+  #gaveUp({ lease, runId }: { readonly runId: string; readonly lease?: number }): void {
+    if (lease !== undefined) this.#needs.engine.servings.gaveUp(runId, lease)
+  }
+
+  #ended(run: { readonly runId: string; readonly lease?: number }): Events.Sized {
+    this.#gaveUp(run)
+    return Events.done()
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Results
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #await(id: number, request: AwaitResultRequest): void {
+    const run = readRun(request)
+    if (Result.isFailure(run)) return this.#push(id, Events.error(invalid(run.failure)))
+    if (this.#waits.size >= maximumWaits) {
+      const message = `No client may wait for more than ${maximumWaits} results`
+      return this.#push(id, Events.error(new KagziError.Unavailable({ message })))
+    }
+    this.#abandon({ id })
+    const abandon = this.#needs.engine.watchEnd(run.success.namespace, run.success.runId, (reply) => {
+      this.#waits.delete(id)
+      this.#push(id, Result.isSuccess(reply) ? Events.result(reply.success) : Events.error(reply.failure))
+    })
+    this.#waits.set(id, abandon)
+  }
+
+  #abandon({ id }: Pick<AbandonRequest, "id">): void {
+    this.#waits.get(id)?.()
+    this.#waits.delete(id)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Workers
+  // -------------------------------------------------------------------------------------------------------------------
+
+  #serve(id: number, value: Value<"serve">): void {
+    const read = readServe(value)
+    if (Result.isFailure(read)) return this.#push(id, Events.error(invalid(read.failure)))
+    const request = read.success
+    const { workerId } = request
+    const serving = this.#serving.get(workerId)
+    const resuming = this.#resuming.get(workerId)
+    if (!value.resumes && resuming !== undefined) {
+      resuming.latest = request
+      return this.#push(id, Events.heard(nothingLost))
+    }
+    if (!value.resumes && serving !== undefined && isSamePlace(serving.request, request)) {
+      serving.capacity = request.capacity
+      return this.#push(id, Events.heard({ ...nothingLost, shouldDrain: serving.isDraining }))
+    }
+    this.#resume(id, request, value)
+  }
+
+  #resume(id: number, request: Served, value: ServeRequest): void {
+    const { workerId } = request
+    const { servings } = this.#needs.engine
+    const before = this.#serving.get(workerId)
+    // from here on nobody claims runs for it, on an earlier stream for instance, that it can't name
+    servings.stop(workerId)
+    this.#serving.delete(workerId)
+    const resuming: Resuming = { latest: request }
+    this.#resuming.set(workerId, resuming)
+    const read = Commands.heartbeat({ ...value, reportsRuns: value.resumes })
+    const beat = Result.map(read, (beat) => (value.resumes ? { ...beat, resumes: true } : beat))
+    this.#carryOut(id, beat, (reply, _, { held = before?.held() ?? [] }) => {
+      if (this.#resuming.get(workerId) === resuming) {
+        this.#resuming.delete(workerId)
+        const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
+        const kept = held.filter(({ runId }) => !gone.has(runId))
+        const serving = servings.serve(resuming.latest, kept, this.#listener(workerId))
+        this.#serving.set(workerId, serving)
+        if (reply.shouldDrain) serving.drain()
+      }
+      return Events.heard(reply)
+    })
+  }
+
+  #listener(workerId: string): Listener {
+    return {
+      hasRoom: this.#hasRoom,
+      onTask: (task) => this.#push(0, Events.task(workerId, task)),
+      onLost: (held: Held, ended: boolean) => this.#push(0, Events.lost(workerId, held, ended)),
+      onDrain: () => this.#push(0, Events.drain(workerId)),
+      onForgotten: () => {
+        this.#serving.delete(workerId)
+        this.#push(0, Events.forgotten(workerId))
+      }
+    }
+  }
+}
+
+const nothingLost: Reply["Heartbeat"] = { shouldDrain: false, lost: [], cancelled: [] }
+
+const readServe = (request: ServeRequest): Read<Served> => {
+  const { capacity, namespace, taskQueue, workflowTypes } = request
+  const workerId = readUuid(request.workerId, "worker_id")
+  if (Result.isFailure(workerId)) return Result.fail(workerId.failure)
+  if (namespace === "") return Result.fail("namespace must not be empty")
+  if (taskQueue === "") return Result.fail("task_queue must not be empty")
+  if (workflowTypes.length === 0) return Result.fail("workflow_types must not be empty")
+  if (capacity < 0) return Result.fail("capacity must not be negative")
+  return Result.succeed({ workerId: workerId.success, namespace, taskQueue, workflowTypes, capacity })
+}
+
+const isSamePlace = (a: Served, b: Served): boolean =>
+  a.namespace === b.namespace &&
+  a.taskQueue === b.taskQueue &&
+  a.workflowTypes.length === b.workflowTypes.length &&
+  a.workflowTypes.every((type, index) => b.workflowTypes[index] === type)
