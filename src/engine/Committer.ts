@@ -117,7 +117,7 @@ export const make = Effect.fnUntraced(function* (
       }
     }
     attempt(() => hooks.onCommit(commit))
-    replies.forEach((reply, index) => attempt(() => batch[index]?.answer(reply, commit.now)))
+    for (const [index, reply] of replies.entries()) attempt(() => batch[index]?.answer(reply, commit.now))
     attempt(() => hooks.onAnswered(commit))
     for (const defect of defects) yield* Effect.logError("What was committed could not be told", Cause.die(defect))
   })

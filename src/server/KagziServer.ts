@@ -131,8 +131,10 @@ export const layer = (options: Options = {}): Layer.Layer<KagziServer, StartErro
     ? Layer.provide(listening, engine)
     : Layer.unwrap(
         // loaded by those who export only
-        Effect.map(Effect.promise(() => import("./otlp.ts")), (Otlp) =>
-          Layer.merge(listening, Otlp.measuring).pipe(Layer.provide(engine), Layer.provide(Otlp.layer(otlpEndpoint)))
+        Effect.map(
+          Effect.promise(() => import("./otlp.ts")),
+          (Otlp) =>
+            Layer.merge(listening, Otlp.measuring).pipe(Layer.provide(engine), Layer.provide(Otlp.layer(otlpEndpoint)))
         )
       )
 }

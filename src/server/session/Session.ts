@@ -34,9 +34,9 @@ export interface Needs {
   readonly fork: (effect: Effect.Effect<unknown>) => unknown
 }
 
-type Value<C> = Extract<SessionCommand["command"], { readonly case: C }>["value"]
-
 const invalid = (message: string): KagziError.KagziError => new KagziError.InvalidArgument({ message })
+
+const refused = (message: string): Events.Sized => Events.error(invalid(message))
 
 /** A worker whose first word on this stream is being carried out. */
 interface Resuming {
@@ -84,7 +84,8 @@ export class Session {
       if (!this.isOpen) return undefined
       if (command.command.case === undefined) return invalid("A command says nothing that this server knows")
       if (command.id === 0) return invalid("A command has no id")
-      this.#accept(command)
+      const answer = this.#accept(command)
+      if (answer !== undefined) this.#push(command.id, answer)
     }
     return undefined
   }
@@ -144,7 +145,8 @@ export class Session {
   // Commands
   // -------------------------------------------------------------------------------------------------------------------
 
-  #accept({ command, id, leaseEpoch }: SessionCommand): void {
+  /** What can be answered at once; nothing where the answer comes later. */
+  #accept({ command, id, leaseEpoch }: SessionCommand): Events.Sized | undefined {
     const making = this.#making
     switch (command.case) {
       case "beginStep":
@@ -211,7 +213,8 @@ export class Session {
       case "awaitResult":
         return this.#await(id, command.value)
       case "abandon":
-        return this.#abandon(command.value)
+        this.#abandon(command.value)
+        return undefined
       case "register":
         return this.#carryOut(id, Commands.registerWorker(command.value, making), (reply) =>
           Events.registered(reply, this.#needs.engine.options, this.#needs.maxPayloadBytes)
@@ -231,6 +234,8 @@ export class Session {
           else serving?.close()
           return Events.deregistered(reply)
         })
+      case undefined:
+        return undefined
     }
   }
 
@@ -239,8 +244,8 @@ export class Session {
     id: number,
     read: Read<C>,
     reply: (reply: Reply[C["_tag"]], now: number, command: C) => Events.Sized
-  ): void {
-    if (Result.isFailure(read)) return this.#push(id, Events.error(invalid(read.failure)))
+  ): Events.Sized | undefined {
+    if (Result.isFailure(read)) return refused(read.failure)
     const command = read.success
     this.#unanswered++
     this.#needs.engine.submit<C>(command, (decision, now) => {
@@ -251,6 +256,7 @@ export class Session {
       )
       if (this.#onRoom !== undefined || this.#state === "ending") this.#relieved()
     })
+    return undefined
   }
 
   /** The same for a command on a run that a worker holds. */
@@ -259,10 +265,10 @@ export class Session {
     leaseEpoch: bigint,
     read: (lease: number) => Read<C>,
     reply: (reply: Reply[C["_tag"]], now: number, command: C) => Events.Sized
-  ): void {
+  ): Events.Sized | undefined {
     const lease = safeNumber(leaseEpoch, "lease_epoch")
-    if (Result.isFailure(lease)) return this.#carryOut(id, Result.fail(lease.failure) as Read<C>, reply)
-    this.#carryOut(id, lease.success > 0 ? read(lease.success) : Result.fail("lease_epoch is missing"), reply)
+    if (Result.isFailure(lease)) return refused(lease.failure)
+    return lease.success > 0 ? this.#carryOut(id, read(lease.success), reply) : refused("lease_epoch is missing")
   }
 
   #gaveUp({ lease, runId }: { readonly runId: string; readonly lease?: number }): void {
@@ -278,19 +284,22 @@ export class Session {
   // Results
   // -------------------------------------------------------------------------------------------------------------------
 
-  #await(id: number, request: AwaitResultRequest): void {
+  #await(id: number, request: AwaitResultRequest): Events.Sized | undefined {
     const run = readRun(request)
-    if (Result.isFailure(run)) return this.#push(id, Events.error(invalid(run.failure)))
+    if (Result.isFailure(run)) return refused(run.failure)
     if (this.#waits.size >= maximumWaits) {
       const message = `No client may wait for more than ${maximumWaits} results`
-      return this.#push(id, Events.error(new KagziError.Unavailable({ message })))
+      return Events.error(new KagziError.Unavailable({ message }))
     }
     this.#abandon({ id })
+    let answered = false
     const abandon = this.#needs.engine.watchEnd(run.success.namespace, run.success.runId, (reply) => {
+      answered = true
       this.#waits.delete(id)
       this.#push(id, Result.isSuccess(reply) ? Events.result(reply.success) : Events.error(reply.failure))
     })
-    this.#waits.set(id, abandon)
+    if (!answered) this.#waits.set(id, abandon)
+    return undefined
   }
 
   #abandon({ id }: Pick<AbandonRequest, "id">): void {
@@ -302,25 +311,25 @@ export class Session {
   // Workers
   // -------------------------------------------------------------------------------------------------------------------
 
-  #serve(id: number, value: Value<"serve">): void {
+  #serve(id: number, value: ServeRequest): Events.Sized | undefined {
     const read = readServe(value)
-    if (Result.isFailure(read)) return this.#push(id, Events.error(invalid(read.failure)))
+    if (Result.isFailure(read)) return refused(read.failure)
     const request = read.success
     const { workerId } = request
     const serving = this.#serving.get(workerId)
     const resuming = this.#resuming.get(workerId)
     if (!value.resumes && resuming !== undefined) {
       resuming.latest = request
-      return this.#push(id, Events.heard(nothingLost))
+      return Events.heard(nothingLost)
     }
     if (!value.resumes && serving !== undefined && isSamePlace(serving.request, request)) {
       serving.capacity = request.capacity
-      return this.#push(id, Events.heard({ ...nothingLost, shouldDrain: serving.isDraining }))
+      return Events.heard({ ...nothingLost, shouldDrain: serving.isDraining })
     }
-    this.#resume(id, request, value)
+    return this.#resume(id, request, value)
   }
 
-  #resume(id: number, request: Served, value: ServeRequest): void {
+  #resume(id: number, request: Served, value: ServeRequest): Events.Sized | undefined {
     const { workerId } = request
     const { servings } = this.#needs.engine
     const before = this.#serving.get(workerId)
@@ -331,7 +340,7 @@ export class Session {
     this.#resuming.set(workerId, resuming)
     const read = Commands.heartbeat({ ...value, reportsRuns: value.resumes })
     const beat = Result.map(read, (beat) => (value.resumes ? { ...beat, resumes: true } : beat))
-    this.#carryOut(id, beat, (reply, _, { held = before?.held() ?? [] }) => {
+    return this.#carryOut(id, beat, (reply, _, { held = before?.held() ?? [] }) => {
       if (this.#resuming.get(workerId) === resuming) {
         this.#resuming.delete(workerId)
         const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))

@@ -20,9 +20,9 @@ const read = (session: Session, requests: AsyncIterable<OpenSessionRequest>, con
     })
   }
   const received = (result: IteratorResult<OpenSessionRequest>): void => {
-    if (result.done === true) return session.end()
-    const problem = session.receive(result.value)
-    if (problem === undefined) next()
+    const problem = result.done === true ? undefined : session.receive(result.value)
+    if (result.done === true) session.end()
+    else if (problem === undefined) next()
     else session.end(toHandlerError(refusal(problem), context))
   }
   const broken = (reason: unknown): void => {
