@@ -127,19 +127,24 @@ export const make = (options: Options): Commands => {
     return { case: "beginStep", value }
   }
 
+  /** Answers may leave out what the one who asked knows. */
+  const named = (reply: StepReply, { input, kind, name }: Pick<Step, "input" | "kind" | "name">): StepReply =>
+    reply.step.name === "" ? { ...reply, step: { ...reply.step, name, kind, input } } : reply
+
   const remember = (held: Held, step: Step): Begun => {
     const begun: Begun = { step, refused: undefined }
     tasks.get(held)?.steps.set(step.stepId, begun)
     return begun
   }
 
-  const readBegun = (held: Held, event: Event): ReturnType<Commands["beginStep"]> => {
+  const readBegun = (held: Held, asked: BeginRequest, event: Event): ReturnType<Commands["beginStep"]> => {
     if (event.case !== "step") return fail(unexpected(event))
     const reply = readRecord(held, event.value.record)
     if (Result.isFailure(reply)) return codec.answered(Result.fail(reply.failure))
     const { execute } = event.value
-    if (execute) remember(held, reply.success.step)
-    return Effect.succeed({ ...reply.success, execute })
+    const { dueIn, step } = named(reply.success, asked)
+    if (execute) remember(held, step)
+    return Effect.succeed({ step, execute, ...(dueIn === undefined ? {} : { dueIn }) })
   }
 
   const beginNow = (held: Held, step: BeginRequest): Step => {
@@ -179,7 +184,7 @@ export const make = (options: Options): Commands => {
       const isSmall = data.byteLength <= Math.min(largestOptimistic, options.maxPayloadBytes)
       return fresh && isSmall && step.kind === "FUNCTION" && tasks.get(held) !== undefined && options.isTrusted()
         ? Effect.succeed({ step: beginNow(held, step), execute: true })
-        : command(held, beginOf(held, step, globalThis.crypto.randomUUID()), (event) => readBegun(held, event))
+        : command(held, beginOf(held, step, globalThis.crypto.randomUUID()), (event) => readBegun(held, step, event))
     })
     return step.retryPolicy === undefined ? begin : Effect.andThen(RetryPolicy.validate(step.retryPolicy), begin)
   }
@@ -233,10 +238,6 @@ export const make = (options: Options): Commands => {
         (error) => begun.refused ?? error
       )
     })
-
-  /** Answers may leave out what the one who asked knows. */
-  const named = (reply: StepReply, known: Step): StepReply =>
-    reply.step.name === "" ? { ...reply, step: { ...reply.step, name: known.name, kind: known.kind } } : reply
 
   const failStep: Commands["failStep"] = (held, stepId, error) =>
     Effect.suspend(() => {

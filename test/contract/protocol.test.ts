@@ -32,7 +32,7 @@ const suite = (name: string, implementation: Layer.Layer<Protocol | Rpc, unknown
 }
 
 suite("in process", unary(inProcess), { extended: true })
-suite("over a session", unary(overNetwork("grpc")), { extended: true })
+suite("over a session", unary(overNetwork("grpc")), { extended: true, session: true })
 suite("over gRPC", byCalls(overNetwork("grpc")), { extended: true })
 suite("over gRPC-Web", unary(overNetwork("grpc-web")), { extended: true })
 suite("over Connect", unary(overNetwork("connect")), { extended: true })

@@ -50,12 +50,14 @@ const parkAndRetake = Effect.fnUntraced(function* (link: WorkerLink, task: Task)
 export interface Capabilities {
   /** Whether the server's additions are used: leases, histories, several waits. */
   readonly extended: boolean
+  /** Whether there are sessions to use. */
+  readonly session?: boolean
 }
 
 export const suite = (
   name: string,
   implementation: Layer.Layer<Protocol | Rpc.Rpc, unknown>,
-  { extended }: Capabilities
+  { extended, session = false }: Capabilities
 ) =>
   layer(Layer.fresh(implementation), { excludeTestServices: true })(`Protocol ${name}`, (it) => {
     const started = Effect.fnUntraced(function* (
@@ -262,6 +264,7 @@ export const suite = (
         const info = yield* protocol.serverInfo
         assert.notStrictEqual(info.version, "")
         assert.include(info.supportedFeatures, "execution.v1")
+        if (session) assert.include(info.supportedFeatures, "session.v1")
       })
     )
 

@@ -2,7 +2,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import type { Run } from "../../../src/Run.ts"
-import { type Cursor, type Page, pageBytes, type RunFilter, Store } from "../../../src/store/Store.ts"
+import { type Cursor, type Page, pageBytes, pageSteps, type RunFilter, Store } from "../../../src/store/Store.ts"
 import type { Case } from "./case.ts"
 import { at, detail, endedRun, fullRun, fullStep, id, payload, runOf, stepOf, workerOf, write } from "./fixtures.ts"
 
@@ -270,6 +270,22 @@ export const reads = (test: Case) => {
           hasMore: false
         })
         assert.deepStrictEqual(yield* store.history(id(9), 0, 1000), { steps: [], hasMore: false })
+      })
+    )
+    test(
+      "has so many steps a page at most, however small they are",
+      Effect.gen(function* () {
+        const steps = Array.from({ length: 2 * pageSteps }, (_, n) => sized(n + 1, 1))
+        yield* write({ insertRuns: [runOf(1)], insertSteps: steps })
+        const pages = yield* Effect.forEach([0, pageSteps, 2 * pageSteps], (after) => history(after, 1e9))
+        assert.deepStrictEqual(
+          pages.map(({ hasMore, positions }) => [positions[0], positions.length, hasMore]),
+          [
+            [1, pageSteps, true],
+            [pageSteps + 1, pageSteps, false],
+            [undefined, 0, false]
+          ]
+        )
       })
     )
     test(
