@@ -245,6 +245,9 @@ export interface Cursor {
  */
 export const pageBytes = 3 * 1024 * 1024
 
+/** The most steps in a page of history, whose rows cost something however small their payloads are. */
+export const pageSteps = 1_000
+
 /** What part of a listing is wanted: at most so many rows, after the one at the cursor, and whether to count all. */
 export interface Paging {
   readonly limit: number
@@ -306,8 +309,8 @@ export interface Shape {
     page: { readonly limit: number; readonly after?: Cursor; readonly count: boolean }
   ) => Effect.Effect<Page<Run.Step>, StoreError>
   /**
-   * The latest attempt of every step of a run, by position, for replay: at most `maxBytes` of payloads and failures a
-   * page, and at least one step. `after` is the position of the last step of the page before.
+   * The latest attempt of every step of a run, by position, for replay: at most `maxBytes` of payloads and failures and
+   * `pageSteps` steps a page, and at least one step. `after` is the position of the last step of the page before.
    */
   readonly history: (
     runId: string,

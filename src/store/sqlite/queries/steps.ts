@@ -1,5 +1,5 @@
 /** Queries and statements of steps. Those of one run are found by the key of its row. */
-import type { StepRecord } from "../../Store.ts"
+import { pageSteps, type StepRecord } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
 import type { StoredRun } from "../RunCache.ts"
 import { assignments, prefixed, rowsOf } from "../rows.ts"
@@ -104,7 +104,7 @@ export const make = (prepare: Prepare): Steps => {
         const row = nextInHistory.get(of.seq, position)
         if (row === undefined) return { steps, hasMore: false }
         bytes += payloadBytes(row)
-        if (bytes > maxBytes && steps.length > 0) return { steps, hasMore: true }
+        if ((bytes > maxBytes && steps.length > 0) || steps.length === pageSteps) return { steps, hasMore: true }
         position = row[4]
         steps.push(record(of, row))
       }
