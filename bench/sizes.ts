@@ -75,10 +75,7 @@ export const quick: Sizes = {
   recovery: { runs: 2, leases: [{ heartbeat: 1, stale: 2, lease: 2 }] },
   scaling: { fillings: [{ finished: 50, sleeping: 10 }] },
   long: { steps: 50, edge: 10 },
-  payloads: [
-    { bytes: 1_024, runs: 5, inFlight: 5 },
-    { bytes: 1_048_576, runs: 1, inFlight: 1 }
-  ],
+  payloads: [{ bytes: 1_048_576, runs: 1, inFlight: 1 }],
   memory: { runs: 10, restMillis: 50 },
   start: { samples: 1, restMillis: 50 }
 }
