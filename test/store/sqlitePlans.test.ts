@@ -43,7 +43,7 @@ const expected: { readonly [group: string]: { readonly [query: string]: Readonly
     byId: [stepId, "INTEGER PRIMARY KEY"],
     latest: ["steps_by_name (run=? AND name=?)"],
     waiting: ["steps_waiting (run=?)", "COVERING INDEX steps_by_name (run=? AND name=? AND attempt>?)"],
-    nextInHistory: ["steps_by_position (run=? AND position>?)"],
+    history: ["steps_by_position (run=? AND position>?)"],
     insertWhole: [],
     insertPlain: [],
     insertManyPlain: [],

@@ -273,6 +273,31 @@ export const reads = (test: Case) => {
       })
     )
     test(
+      "skips older attempts, however many there are",
+      Effect.gen(function* () {
+        const attempts = (position: number, count: number) =>
+          Array.from({ length: count }, (_, n) =>
+            stepOf(1_000 * position + n, { name: `step-${position}`, position, attempt: n + 1, status: "FAILED" })
+          )
+        const steps = [
+          attempts(1, 1),
+          attempts(2, 300),
+          attempts(3, 2),
+          attempts(4, 48),
+          attempts(5, 101),
+          attempts(6, 1)
+        ]
+        yield* write({ insertRuns: [runOf(1)], insertSteps: steps.flat() })
+        const store = yield* Store
+        const found = yield* store.history(id(1), 0, 1e9)
+        assert.isFalse(found.hasMore)
+        assert.deepStrictEqual(
+          found.steps.map(({ attempt, position }) => [position, attempt]),
+          steps.map((all, index) => [index + 1, all.length])
+        )
+      })
+    )
+    test(
       "has so many steps a page at most, however small they are",
       Effect.gen(function* () {
         const steps = Array.from({ length: 2 * pageSteps }, (_, n) => sized(n + 1, 1))

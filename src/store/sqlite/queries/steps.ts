@@ -29,9 +29,8 @@ export const sql = {
   waiting: `SELECT ${columns} FROM steps AS s WHERE run = ?
     AND due_at IS NOT NULL AND status IN (1, 2) AND NOT EXISTS
     (SELECT 1 FROM steps AS later WHERE later.run = s.run AND later.name = s.name AND later.attempt > s.attempt)`,
-  // one seek for each step: it skips the older attempts, however many there are
-  nextInHistory: `SELECT ${columns} FROM steps WHERE run = ? AND position > ?
-    ORDER BY position, attempt DESC LIMIT 1`,
+  // a new seek every so often: it skips the older attempts of a step, however many there are
+  history: `SELECT ${columns} FROM steps WHERE run = ? AND position > ? ORDER BY position, attempt DESC LIMIT 50`,
   insertWhole: insert(stepInserts.whole.columns, 1),
   insertPlain: insert(stepInserts.plain.columns, 1),
   insertManyPlain: insert(stepInserts.plain.columns, manyRows),
@@ -68,7 +67,7 @@ export const make = (prepare: Prepare): Steps => {
   const byId = prepare<FoundRow>(sql.byId)
   const latest = prepare<StepRow>(sql.latest)
   const waiting = prepare<StepRow>(sql.waiting)
-  const nextInHistory = prepare<StepRow>(sql.nextInHistory)
+  const history = prepare<StepRow>(sql.history)
   const insertWhole = prepare(sql.insertWhole)
   const insertPlain = prepare(sql.insertPlain)
   const insertManyPlain = prepare(sql.insertManyPlain)
@@ -101,12 +100,16 @@ export const make = (prepare: Prepare): Steps => {
       let position = after
       let bytes = 0
       for (;;) {
-        const row = nextInHistory.get(of.seq, position)
-        if (row === undefined) return { steps, hasMore: false }
-        bytes += payloadBytes(row)
-        if ((bytes > maxBytes && steps.length > 0) || steps.length === pageSteps) return { steps, hasMore: true }
-        position = row[4]
-        steps.push(record(of, row))
+        let read = 0
+        for (const row of history.iterate(of.seq, position)) {
+          read++
+          if (row[4] === position) continue
+          bytes += payloadBytes(row)
+          if ((bytes > maxBytes && steps.length > 0) || steps.length === pageSteps) return { steps, hasMore: true }
+          position = row[4]
+          steps.push(record(of, row))
+        }
+        if (read === 0) return { steps, hasMore: false }
       }
     },
     insert: (steps) => {
