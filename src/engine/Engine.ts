@@ -99,7 +99,7 @@ export class Engine extends Context.Service<
      */
     readonly watchEnd: (namespace: string, runId: string, answer: (reply: Decision<EndedRun>) => void) => () => void
     /** Sends runs and notices to a worker over a connection that stays open. */
-    readonly servings: Pick<Servings, "serve" | "stop" | "gaveUp">
+    readonly servings: Pick<Servings, "serve" | "replace" | "gaveUp">
     /** The time of the database's clock. */
     readonly now: Effect.Effect<number>
     /** A UUID of version 7. */

@@ -26,6 +26,8 @@ export interface Listener {
   readonly onDrain: () => void
   /** The worker is not known any more. */
   readonly onForgotten: () => void
+  /** Another connection serves the worker now. */
+  readonly onReplaced: () => void
 }
 
 /** A worker, what it takes, and the runs that it holds already. */
@@ -139,6 +141,12 @@ export class Serving {
     this.#servings.remove(this)
     for (const runId of this.#held.keys()) this.#servings.release(runId, this)
     this.#alarm.interruptUnsafe()
+  }
+
+  /** The same, because another connection takes its place. */
+  replace(): void {
+    this.close()
+    this.#listener.onReplaced()
   }
 
   holds(runId: string, lease: number): boolean {

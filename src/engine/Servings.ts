@@ -17,16 +17,16 @@ export class Servings {
 
   /** Serves a worker from now on, over this connection only. */
   serve(request: ServeRequest, held: Iterable<Held>, listener: Listener): Serving {
-    this.stop(request.workerId)
+    this.replace(request.workerId)
     const serving = new Serving(this, this.#needs, request, held, listener)
     this.#byWorker.set(request.workerId, serving)
     this.woke(serving)
     return serving
   }
 
-  /** Ends whatever connection serves a worker. */
-  stop(workerId: string): void {
-    this.#byWorker.get(workerId)?.close()
+  /** Another connection is about to serve the worker. */
+  replace(workerId: string): void {
+    this.#byWorker.get(workerId)?.replace()
   }
 
   /** To be told of runs that whoever holds them under that lease has given up or ended itself. */

@@ -91,11 +91,13 @@ const renewHeld = (
 ): Pick<Reply["Heartbeat"], "lost" | "cancelled"> => {
   const lost: Array<Held> = []
   const cancelled: Array<Held> = []
-  const named = new Set<string>()
+  const reached = new Set<string>()
   for (const entry of held) {
-    named.add(entry.runId)
     const run = set.run(entry.runId)
-    if (run !== undefined && Leases.isHeld(run, entry.lease) && !isForfeited(set, run, at.now)) {
+    const isCurrent = run !== undefined && Leases.isHeld(run, entry.lease)
+    // with an earlier lease it says nothing of whether the run has come back to it
+    if (isCurrent) reached.add(entry.runId)
+    if (isCurrent && !isForfeited(set, run, at.now)) {
       set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
     } else if (run !== undefined && isTerminal(run.status) && wasStopped(run)) {
       cancelled.push(entry)
@@ -104,7 +106,7 @@ const renewHeld = (
     }
   }
   for (const run of set.runsOf(worker.workerId)) {
-    if (!named.has(run.runId) && (resumes || at.now - (run.claimedAt ?? 0) > handOverMillis)) {
+    if (!reached.has(run.runId) && (resumes || at.now - (run.claimedAt ?? 0) > handOverMillis)) {
       set.putRun(Leases.released(run, at.now))
     }
   }

@@ -32,6 +32,8 @@ export interface Needs {
   readonly engine: Engine["Service"]
   readonly maxPayloadBytes: number
   readonly fork: (effect: Effect.Effect<unknown>) => unknown
+  /** Ends a session so that its client opens another. */
+  readonly interrupt: (session: Session, reason: string) => void
 }
 
 const invalid = (message: string): KagziError.KagziError => new KagziError.InvalidArgument({ message })
@@ -334,7 +336,8 @@ export class Session {
     const { servings } = this.#needs.engine
     const before = this.#serving.get(workerId)
     // from here on nobody claims runs for it, on an earlier stream for instance, that it can't name
-    servings.stop(workerId)
+    before?.close()
+    servings.replace(workerId)
     this.#serving.delete(workerId)
     const resuming: Resuming = { latest: request }
     this.#resuming.set(workerId, resuming)
@@ -362,7 +365,9 @@ export class Session {
       onForgotten: () => {
         this.#serving.delete(workerId)
         this.#push(0, Events.forgotten(workerId))
-      }
+      },
+      // if its client is still there, what was read later may have been sent earlier: it is to say anew how things are
+      onReplaced: () => this.#needs.interrupt(this, "The worker is served over another stream")
     }
   }
 }

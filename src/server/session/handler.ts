@@ -5,7 +5,7 @@ import { Effect, type Fiber } from "effect"
 import { type OpenSessionRequest, SessionService } from "../../../gen/kagzi/v1/session_pb.ts"
 import { Engine } from "../../engine/Engine.ts"
 import * as KagziError from "../../KagziError.ts"
-import { detailHeader, detailHeaderValue, refusal, toHandlerError } from "../../protocol/errors.ts"
+import { detailHeader, detailHeaderValue, toHandlerError } from "../../protocol/errors.ts"
 import { classify } from "../errorEncoding.ts"
 import { MaxPayloadBytes } from "../Settings.ts"
 import { type Needs, Session } from "./Session.ts"
@@ -23,7 +23,7 @@ const read = (session: Session, requests: AsyncIterable<OpenSessionRequest>, con
     const problem = result.done === true ? undefined : session.receive(result.value)
     if (result.done === true) session.end()
     else if (problem === undefined) next()
-    else session.end(toHandlerError(refusal(problem), context))
+    else session.end(toHandlerError(problem, context))
   }
   const broken = (reason: unknown): void => {
     const { code, detail } = classify(ConnectError.from(reason))
@@ -39,14 +39,18 @@ export const makeSessionHandler = Effect.fnUntraced(function* (
   draining: Effect.Effect<void>,
   run: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown, unknown>
 ): Effect.fn.Return<UniversalHandler, never, Engine> {
-  const needs: Needs = { engine: yield* Engine, maxPayloadBytes: yield* MaxPayloadBytes, fork: run }
-  const shuttingDown = new KagziError.Unavailable({ message: "The server is shutting down" })
   const sessions = new Map<Session, HandlerContext>()
+  const interrupt = (session: Session, message: string): void => {
+    const context = sessions.get(session)
+    if (context === undefined) return
+    session.end(toHandlerError(new KagziError.Unavailable({ message }), context))
+  }
+  const needs: Needs = { engine: yield* Engine, maxPayloadBytes: yield* MaxPayloadBytes, fork: run, interrupt }
   run(
     Effect.andThen(
       draining,
       Effect.sync(() => {
-        for (const [session, context] of sessions) session.end(toHandlerError(refusal(shuttingDown), context))
+        for (const session of [...sessions.keys()]) interrupt(session, "The server is shutting down")
       })
     )
   )
