@@ -9,14 +9,27 @@ import { type Options, repeated } from "./speed.ts"
 
 const millis = Effect.sync(() => performance.now())
 
+const ofProcess = (pid: number, file: string) =>
+  Effect.try({
+    try: () => readFileSync(`/proc/${pid}/${file}`, "utf8"),
+    catch: () => new Error("What a process needs is read from /proc, which only Linux has")
+  })
+
 /** Of a process, in MB: what it has now, or the most that it ever had. */
 const memoryOf = (pid: number, field: "VmRSS" | "VmHWM") =>
-  Effect.try({
-    try: () => {
-      const status = readFileSync(`/proc/${pid}/status`, "utf8")
-      return round((Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1_024) / 1e6)
-    },
-    catch: () => new Error("Memory is read from /proc, which only Linux has")
+  Effect.map(ofProcess(pid, "status"), (status) =>
+    round((Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1_024) / 1e6)
+  )
+
+/** The time that a process has been on a core, in microseconds. It does not depend on who else wants one. */
+const cpuOf = (pid: number) =>
+  Effect.map(ofProcess(pid, "stat"), (stat) => {
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .slice(11, 13)
+    // In ticks of 10 ms.
+    return (Number(user) + Number(system)) * 10_000
   })
 
 const sampling = Effect.fnUntraced(function* (pid: number, samples: Array<number>) {
@@ -39,22 +52,25 @@ const measureMemory = Effect.fnUntraced(function* ({ sizes }: Options) {
     Effect.fnUntraced(function* (watch) {
       const samples: Array<number> = []
       const rest = yield* memoryOf(watch.pid, "VmRSS")
-      return { ...watch, rest, samples, sampler: yield* Effect.forkScoped(sampling(watch.pid, samples)) }
+      const sampler = yield* Effect.forkScoped(sampling(watch.pid, samples))
+      return { ...watch, rest, samples, sampler, cpu: yield* cpuOf(watch.pid) }
     })
   )
   yield* load(system, { worker: false, warmUp: sizes.warmUp, throughput: { ...sizes.throughput, runs } })
   yield* Fiber.interruptAll(watched.map(({ sampler }) => sampler))
+  const used = yield* Effect.forEach(watched, ({ cpu, pid }) => Effect.map(cpuOf(pid), (now) => now - cpu))
   yield* Effect.sleep(restMillis)
   return yield* Effect.forEach(
     watched,
-    Effect.fnUntraced(function* ({ pid, process, rest, samples }) {
+    Effect.fnUntraced(function* ({ pid, process, rest, samples }, index) {
       const row: Row = {
         process,
         rest_mb: rest,
         load_mb: median(samples),
         load_max_mb: Math.max(...samples),
         peak_mb: yield* memoryOf(pid, "VmHWM"),
-        rest_after_mb: yield* memoryOf(pid, "VmRSS")
+        rest_after_mb: yield* memoryOf(pid, "VmRSS"),
+        cpu_us_per_workflow: round((used[index] ?? Number.NaN) / (runs + sizes.warmUp), 0)
       }
       return row
     })
