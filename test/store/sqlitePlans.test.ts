@@ -35,8 +35,10 @@ const expected: { readonly [group: string]: { readonly [query: string]: Readonly
     input: ["INTEGER PRIMARY KEY"],
     output: ["INTEGER PRIMARY KEY"],
     putInput: [],
+    putInputs: [],
     copyInput: ["INTEGER PRIMARY KEY"],
-    putOutput: []
+    putOutput: [],
+    putOutputs: []
   },
   updates: Object.fromEntries(updates.map((_, index) => [index, ["INTEGER PRIMARY KEY"]])),
   steps: {

@@ -33,8 +33,8 @@ export interface Database {
 /** "Kagz": tells our files from other SQLite databases. */
 export const applicationId = 0x4b61677a
 
-/** Above this size, in bytes, opening does not read the whole file to look for damage. */
-const fullCheckLimit = 64 * 1024 * 1024
+/** Above this size, in bytes, opening does not read the whole file to look for damage: 50 ms is what it may take. */
+const fullCheckLimit = 8 * 1024 * 1024
 
 const pragma = (db: DatabaseSync, name: string): unknown => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
 

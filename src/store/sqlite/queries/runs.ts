@@ -25,8 +25,10 @@ import { inserter, manyRows } from "./inserter.ts"
 
 const select = `SELECT ${runColumns} FROM ${runTables()}`
 
-const putProgress = (rows: number) =>
-  `INSERT OR REPLACE INTO run_progress (${progressWritten.join(", ")}) VALUES ${rowsOf(progressWritten, rows)}`
+const payloadColumns = ["seq", "data", "metadata"]
+
+const put = (table: string, columns: ReadonlyArray<string>, rows: number) =>
+  `INSERT OR REPLACE INTO ${table} (${columns.join(", ")}) VALUES ${rowsOf(columns, rows)}`
 
 export const sql = {
   byId: `${select} WHERE r.run_id = ?`,
@@ -40,14 +42,16 @@ export const sql = {
   nextDue: `SELECT due_at FROM runs
     WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1`,
   insert: `INSERT INTO runs (${runWritten.join(", ")}) VALUES (${placeholders(runWritten)})`,
-  putProgress: putProgress(1),
-  putManyProgress: putProgress(manyRows),
+  putProgress: put("run_progress", progressWritten, 1),
+  putManyProgress: put("run_progress", progressWritten, manyRows),
   input: "SELECT data, metadata FROM run_inputs WHERE seq = ?",
   output: "SELECT data, metadata FROM run_outputs WHERE seq = ?",
-  putInput: "INSERT OR REPLACE INTO run_inputs (seq, data, metadata) VALUES (?, ?, ?)",
+  putInput: put("run_inputs", payloadColumns, 1),
+  putInputs: put("run_inputs", payloadColumns, manyRows),
   copyInput:
     "INSERT OR REPLACE INTO run_inputs (seq, data, metadata) SELECT ?, data, metadata FROM run_inputs WHERE seq = ?",
-  putOutput: "INSERT OR REPLACE INTO run_outputs (seq, data, metadata) VALUES (?, ?, ?)"
+  putOutput: put("run_outputs", payloadColumns, 1),
+  putOutputs: put("run_outputs", payloadColumns, manyRows)
 }
 
 /** The statement of each kind of update. */
@@ -72,14 +76,14 @@ export interface Runs {
   /** Answers whether there was room: one run with an external id is active at a time. */
   readonly insert: (run: RunRecord) => boolean
   readonly update: (before: StoredRun, run: RunRecord) => void
-  /** Writes how far runs have got. To be called after the inserts and updates of a transaction. */
-  readonly writeProgress: () => void
   readonly input: (of: StoredRun) => Payload | undefined
   readonly output: (of: StoredRun) => Payload | undefined
   readonly putInput: (of: StoredRun, payload: Payload) => void
   /** Answers whether there was an input. */
   readonly copyInput: (of: StoredRun, from: StoredRun) => boolean
   readonly putOutput: (of: StoredRun, payload: Payload) => void
+  /** Writes what was put off to be written together: payloads, and how far runs have got. */
+  readonly flush: () => void
   /** To be told how each transaction ends. */
   readonly committed: () => void
   readonly rolledBack: () => void
@@ -96,11 +100,11 @@ export const make = (prepare: Prepare): Runs => {
   const insert = prepare(sql.insert)
   const input = prepare<PayloadRow>(sql.input)
   const output = prepare<PayloadRow>(sql.output)
-  const putInput = prepare(sql.putInput)
   const copyInput = prepare(sql.copyInput)
-  const putOutput = prepare(sql.putOutput)
   const updating = updates.map((sql) => prepare(sql))
   const progress = inserter(prepare(sql.putProgress), prepare(sql.putManyProgress))
+  const inputs = inserter(prepare(sql.putInput), prepare(sql.putInputs))
+  const outputs = inserter(prepare(sql.putOutput), prepare(sql.putOutputs))
 
   const keep = (row: RunRow): StoredRun => {
     const stored = { seq: row[23], run: toRunRecord(row) }
@@ -144,20 +148,18 @@ export const make = (prepare: Prepare): Runs => {
       if (hasProgressed(before.run, run)) progress.add(progressValues(before.seq, run))
       cache.write({ seq: before.seq, run })
     },
-    writeProgress: progress.flush,
     input: ({ seq }) => payload(input.get(seq)),
     output: ({ seq }) => payload(output.get(seq)),
-    putInput: ({ seq }, { data, metadata }) => {
-      putInput.run(seq, data, fromMetadata(metadata))
-    },
+    putInput: ({ seq }, { data, metadata }) => inputs.add([seq, data, fromMetadata(metadata)]),
     copyInput: (of, from) => copyInput.run(of.seq, from.seq).changes === 1,
-    putOutput: ({ seq }, { data, metadata }) => {
-      putOutput.run(seq, data, fromMetadata(metadata))
+    putOutput: ({ seq }, { data, metadata }) => outputs.add([seq, data, fromMetadata(metadata)]),
+    flush: () => {
+      for (const rows of [progress, inputs, outputs]) rows.flush()
     },
     committed: () => cache.committed(),
     rolledBack: () => {
       cache.rolledBack()
-      progress.drop()
+      for (const rows of [progress, inputs, outputs]) rows.drop()
     }
   }
 }

@@ -46,13 +46,18 @@ export const save = (
     if (!runs.insert(run)) return `room for run ${run.runId} beside the active one with its external id`
     moved.push([undefined, run])
   }
-  runs.writeProgress()
   counts.moved(moved)
   for (const { payload, runId } of changes.inputs) {
     const run = runs.byId(runId)
     if (run === undefined) return `run ${runId}`
     runs.putInput(run, payload)
   }
+  for (const { payload, runId } of changes.outputs) {
+    const run = runs.byId(runId)
+    if (run === undefined) return `run ${runId}`
+    runs.putOutput(run, payload)
+  }
+  runs.flush()
   for (const { runId, scheduleId } of changes.copyScheduleInputs) {
     if (!schedules.copyInput(runId, scheduleId)) return `input of schedule ${scheduleId}`
   }
@@ -60,11 +65,6 @@ export const save = (
     const run = runs.byId(runId)
     const other = runs.byId(from)
     if (run === undefined || other === undefined || !runs.copyInput(run, other)) return `input of run ${from}`
-  }
-  for (const { payload, runId } of changes.outputs) {
-    const run = runs.byId(runId)
-    if (run === undefined) return `run ${runId}`
-    runs.putOutput(run, payload)
   }
 
   for (const step of changes.updateSteps) if (!steps.update(step)) return `step ${step.stepId}`
