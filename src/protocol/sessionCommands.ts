@@ -137,7 +137,32 @@ export const make = (options: Options): Commands => {
     return begun
   }
 
-  const readBegun = (held: Held, asked: BeginRequest, event: Event): ReturnType<Commands["beginStep"]> => {
+  /** A step that was begun as it was asked for. */
+  const firstAttempt = (held: Held, { input, kind, name }: BeginRequest, stepId: string): Step => {
+    const now = options.now()
+    return {
+      namespace,
+      runId: held.runId,
+      stepId,
+      name,
+      kind,
+      status: "RUNNING",
+      attempt: 1,
+      input,
+      createdAt: now,
+      startedAt: now,
+      cancelled: false
+    }
+  }
+
+  const readBegun = (
+    held: Held,
+    asked: BeginRequest,
+    stepId: string,
+    event: Event
+  ): ReturnType<Commands["beginStep"]> => {
+    if (event.case === "done")
+      return Effect.succeed({ step: remember(held, firstAttempt(held, asked, stepId)).step, execute: true })
     if (event.case !== "step") return fail(unexpected(event))
     const reply = readRecord(held, event.value.record)
     if (Result.isFailure(reply)) return codec.answered(Result.fail(reply.failure))
@@ -148,25 +173,11 @@ export const make = (options: Options): Commands => {
   }
 
   const beginNow = (held: Held, step: BeginRequest): Step => {
-    const now = options.now()
-    const made: Step = {
-      namespace,
-      runId: held.runId,
-      stepId: globalThis.crypto.randomUUID(),
-      name: step.name,
-      kind: step.kind,
-      status: "RUNNING",
-      attempt: 1,
-      input: step.input,
-      createdAt: now,
-      startedAt: now,
-      cancelled: false
-    }
+    const made = firstAttempt(held, step, globalThis.crypto.randomUUID())
     const begun = remember(held, made)
     session.send("run", beginOf(held, step, made.stepId), held.lease, {
       answered: (event) => {
-        // The record would be another's, whatever became of this one's code.
-        if (event.case === "step" && event.value.execute && event.value.record?.stepId === made.stepId) return
+        if (event.case === "done" || (event.case === "step" && event.value.record?.stepId === made.stepId)) return
         begun.refused = new KagziError.PreconditionFailed({
           message: `The step was begun before: ${JSON.stringify(step.name)}`
         })
@@ -182,9 +193,11 @@ export const make = (options: Options): Commands => {
     const begin = Effect.suspend((): ReturnType<Commands["beginStep"]> => {
       const { data } = step.input
       const isSmall = data.byteLength <= Math.min(largestOptimistic, options.maxPayloadBytes)
-      return fresh && isSmall && step.kind === "FUNCTION" && tasks.get(held) !== undefined && options.isTrusted()
-        ? Effect.succeed({ step: beginNow(held, step), execute: true })
-        : command(held, beginOf(held, step, globalThis.crypto.randomUUID()), (event) => readBegun(held, step, event))
+      if (fresh && isSmall && step.kind === "FUNCTION" && tasks.get(held) !== undefined && options.isTrusted()) {
+        return Effect.succeed({ step: beginNow(held, step), execute: true })
+      }
+      const stepId = globalThis.crypto.randomUUID()
+      return command(held, beginOf(held, step, stepId), (event) => readBegun(held, step, stepId, event))
     })
     return step.retryPolicy === undefined ? begin : Effect.andThen(RetryPolicy.validate(step.retryPolicy), begin)
   }

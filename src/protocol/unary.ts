@@ -77,10 +77,8 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc | S
           })
 
     /** The session, where the server has them. */
-    const offered: Effect.Effect<Session | undefined, KagziError> = Effect.suspend(() =>
-      session?.isOpen() === true
-        ? Effect.succeed(session)
-        : Effect.map(services.hasSession, (has) => (has ? session : undefined))
+    const offered: Effect.Effect<Session | undefined, KagziError> = Effect.map(services.hasSession, (has) =>
+      has ? session : undefined
     )
 
     /** Uses the session, or the other way where there is none. */
@@ -88,14 +86,16 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc | S
       overSession: (session: Session) => Effect.Effect<A, KagziError | Unusable, R1>,
       otherwise: Effect.Effect<A, KagziError, R2>,
       choose = offered
-    ): Effect.Effect<A, KagziError, R1 | R2> =>
-      session === undefined
-        ? otherwise
-        : Effect.flatMap(
-            choose,
-            (chosen): Effect.Effect<A, KagziError, R1 | R2> =>
-              chosen === undefined ? otherwise : Effect.catchTag(overSession(chosen), "Unusable", () => otherwise)
-          )
+    ): Effect.Effect<A, KagziError, R1 | R2> => {
+      if (session === undefined) return otherwise
+      const through = (chosen: Session): Effect.Effect<A, KagziError, R1 | R2> =>
+        Effect.catchTag(overSession(chosen), "Unusable", () => otherwise)
+      return Effect.suspend(() =>
+        session.isOpen()
+          ? through(session)
+          : Effect.flatMap(choose, (chosen) => (chosen === undefined ? otherwise : through(chosen)))
+      )
+    }
 
     const startOnce = Effect.fn("Protocol.start")(function* (request: StartRequest) {
       if (request.ifExists !== "use-active" && !(yield* hasExecution)) {
