@@ -92,7 +92,7 @@ const rooms: ReadonlyArray<Room> = [
   {
     name: "command line",
     files: /^src\/cli\//,
-    mayImport: [...effect, "@effect/platform-node/", "src/*.ts", "src/server/", "src/cli/"]
+    mayImport: [...effect, "@effect/platform-node/", "node:module", "src/*.ts", "src/server/", "src/cli/"]
   },
   {
     name: "test kit",

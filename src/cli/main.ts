@@ -1,25 +1,8 @@
 #!/usr/bin/env node
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Exit, Ref } from "effect"
-import { InterruptCode } from "./failure.ts"
-import { main } from "./root.ts"
+/** Where the process begins: what holds for the loading of all other modules, and then the command line. */
+import { enableCompileCache } from "node:module"
 
-const emitWarning = process.emitWarning
+// Most of a start goes into compiling the same modules again.
+enableCompileCache()
 
-// Node 22 warns that its SQLite is experimental; the project has decided to build on it. Set before a command loads it.
-process.emitWarning = (warning: string | Error, ...rest: ReadonlyArray<unknown>) => {
-  if (rest[0] === "ExperimentalWarning" && String(warning).includes("SQLite")) return
-  Reflect.apply(emitWarning, process, [warning, ...rest])
-}
-
-const interruptCode = Ref.makeUnsafe(130)
-
-main.pipe(
-  Effect.provideService(InterruptCode, interruptCode),
-  Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain({
-    disableErrorReporting: true,
-    teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) ? Number(exit.value) : Ref.getUnsafe(interruptCode))
-  })
-)
+void import("./run.ts")
