@@ -48,7 +48,7 @@ const messageBytes = 256 * 1024
 const maxCommandBytes = 4 * 1024 * 1024
 
 /** Waits between attempts to open a stream, in milliseconds. */
-const firstPause = 50
+const firstPause = 20
 const longestPause = 1_000
 
 const maxId = 0xffff_ffff
@@ -327,9 +327,12 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
         }
         broken(reason)
         yield* Effect.logDebug("The stream to the server has ended", reason.message)
-        const wasGood = at?.heardAt !== undefined && (at.progress || now() - at.openedAt > longestPause)
-        failures = wasGood ? 0 : failures + 1
-        if (failures === 0) continue
+        // At once only after a stream that lasted: others may end streams as fast as they are opened.
+        if (at?.heardAt !== undefined && now() - at.openedAt >= longestPause) {
+          failures = 0
+          continue
+        }
+        failures = at?.progress === true ? 1 : failures + 1
         const pause = Math.min(firstPause * 2 ** (failures - 1), longestPause)
         yield* Effect.sleep(pause * (yield* Random.nextBetween(0.8, 1.2)))
       }

@@ -446,17 +446,18 @@ describe("session", () => {
       const attempts = () => server.calls.filter((call) => call === "openSession").length
       /** Lets whatever is on its way arrive. */
       const settled = Effect.repeat(protocol.serverInfo, { times: 10 })
+      yield* TestClock.adjust("2 seconds")
       server.refuses.add("busy")
       stream.end()
       while (attempts() < 2) yield* settled
       yield* settled
       assert.strictEqual(attempts(), 2)
-      yield* TestClock.adjust("60 millis")
+      yield* TestClock.adjust("25 millis")
       while (attempts() < 3) yield* settled
-      yield* TestClock.adjust("60 millis")
+      yield* TestClock.adjust("25 millis")
       yield* settled
       assert.strictEqual(attempts(), 3)
-      yield* TestClock.adjust("60 millis")
+      yield* TestClock.adjust("25 millis")
       while (attempts() < 4) yield* settled
       server.refuses.delete("busy")
       yield* TestClock.adjust("1 second")
@@ -473,6 +474,7 @@ describe("session", () => {
       yield* Effect.forkChild(link.completeRun(run, json(1)))
       yield* stream.expect("completeWorkflow")
       yield* TestClock.adjust("10 seconds")
+      yield* TestClock.adjust("1 second")
       const next = yield* server.accept
       yield* next.expect("serve")
       yield* next.expect("completeWorkflow")
@@ -531,6 +533,7 @@ describe("session", () => {
         refused(begin.id, ErrorCode.UNAVAILABLE, "the disk is busy"),
         refused(complete.id, ErrorCode.NOT_FOUND, "no such step")
       )
+      yield* TestClock.adjust("1 second")
       const next = yield* server.accept
       yield* next.expect("serve")
       const again = yield* next.expect("beginStep")
