@@ -156,7 +156,9 @@ export class Session {
           id,
           leaseEpoch,
           (lease) => Commands.beginStep(command.value, lease, making),
-          (reply, now) => Events.step(reply, now)
+          // begun as it was asked for, of which there is nothing to tell
+          (reply, now) =>
+            reply.execute && reply.step.stepId === command.value.stepId ? Events.done() : Events.step(reply, now)
         )
       case "completeStep":
         return this.#underLease(
