@@ -243,7 +243,7 @@ describe("session", () => {
       assert.strictEqual(stream.messages(), before + 1)
       assert.strictEqual(begin.value.stepId, made.stepId)
       assert.strictEqual(complete.value.stepId, made.stepId)
-      stream.answer(begun(begin.id, made.stepId), completed(complete.id, 7))
+      stream.answer(done(begin.id), completed(complete.id, 7))
       const { step: ended } = yield* Fiber.join(completing)
       assert.deepInclude(ended, { stepId: made.stepId, name: "charge", output: json(42), sequence: 7 })
     })
@@ -284,6 +284,12 @@ describe("session", () => {
         stream.answer(begun(begin.id, runOf(77), request.name))
         assert.strictEqual((yield* Fiber.join(beginning)).step.stepId, runOf(77))
       }
+      const beginning = yield* Effect.forkChild(link.beginStep(run, step("as asked")))
+      const begin = yield* stream.expect("beginStep")
+      stream.answer(done(begin.id))
+      const reply = yield* Fiber.join(beginning)
+      assert.isTrue(reply.execute)
+      assert.deepInclude(reply.step, { stepId: begin.value.stepId, name: "as asked", status: "RUNNING", attempt: 1 })
     })
   )
 
