@@ -4,7 +4,7 @@
  * Commands go through one group commit to the store and are answered when they are on disk. Workers wait here for runs,
  * and clients for the end of a run; both are woken by what is committed, and by timers of Effect's clock.
  */
-import { Context, Effect, FiberSet, Latch, Layer, Option, Result } from "effect"
+import { Clock, Context, Effect, FiberSet, Latch, Layer, Option, Result } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type * as KagziError from "../KagziError.ts"
 import { isTerminal, type Run, type Step } from "../Run.ts"
@@ -24,6 +24,7 @@ import type { ClaimRun, Command, Reply } from "./Command.ts"
 import * as Committer from "./Committer.ts"
 import { type EndedRun, Endings } from "./Endings.ts"
 import { expireWorkers } from "./expiry.ts"
+import { makeIds } from "./ids.ts"
 import { Inputs } from "./Inputs.ts"
 import { type Decision, notFound } from "./lifecycle/failures.ts"
 import * as Namespaces from "./lifecycle/namespaces.ts"
@@ -162,7 +163,12 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const store = yield* Store
   const context = yield* Effect.context<never>()
   const secureRandom = yield* makeSecureRandom
-  const newId = secureRandom.uuidV7()
+  const clock = yield* Clock.Clock
+  const newIdUnsafe = makeIds(
+    (size) => Effect.runSyncWith(context)(secureRandom.randomBytes(size)),
+    () => clock.currentTimeMillisUnsafe()
+  )
+  const newId = Effect.sync(newIdUnsafe)
   yield* ensureDefaultNamespace(store, yield* newId)
 
   const waiters = new Waiters()
@@ -251,7 +257,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     }),
     now: store.now,
     newId,
-    newIdUnsafe: () => Effect.runSyncWith(context)(newId),
+    newIdUnsafe,
     getNamespace: (namespace) => found(store.getNamespace(namespace), "namespace", namespace),
     listNamespaces: (page) => mapStoreError(store.listNamespaces(page)),
     getWorker: (workerId) => found(store.getWorker(workerId), "worker", workerId),

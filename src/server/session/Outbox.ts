@@ -1,17 +1,18 @@
 /** Events on their way to a client. Those of one turn of the event loop go in one message. */
 import { create } from "@bufbuild/protobuf"
-import {
-  type OpenSessionResponse,
-  OpenSessionResponseSchema,
-  type SessionEvent
-} from "../../../gen/kagzi/v1/session_pb.ts"
+import { WireType } from "@bufbuild/protobuf/wire"
+import { type OpenSessionResponse, OpenSessionResponseSchema } from "../../../gen/kagzi/v1/session_pb.ts"
 
 /** A message is not made larger than this unless a single event is, in bytes. */
 const messageBytes = 1_048_576
 
+/** What an event costs beside its bytes. */
+const overhead = 64
+
 interface Queued {
-  readonly event: SessionEvent
-  readonly bytes: number
+  /** With the length before them. */
+  readonly bytes: Uint8Array
+  readonly undo: (() => void) | undefined
 }
 
 type Taken = IteratorResult<OpenSessionResponse, undefined>
@@ -30,7 +31,7 @@ export interface Watcher {
 
 /** To be read by the one connection that it is for. */
 export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefined> {
-  /** About how many bytes wait to be taken. */
+  /** About how many bytes of memory wait to be taken. */
   bytes = 0
   readonly #watcher: Watcher
   #queue: Array<Queued> = []
@@ -42,11 +43,14 @@ export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefi
     this.#watcher = watcher
   }
 
-  /** `bytes` is about the size of the event. */
-  push(event: SessionEvent, bytes: number): void {
-    if (this.#end !== undefined) return
-    this.#queue.push({ event, bytes })
-    this.bytes += bytes
+  /** `undo` is run if the event is not taken. */
+  push(bytes: Uint8Array, undo?: () => void): void {
+    if (this.#end !== undefined) {
+      undo?.()
+      return
+    }
+    this.#queue.push({ bytes, undo })
+    this.bytes += bytes.byteLength + overhead
     this.#schedule()
   }
 
@@ -57,12 +61,12 @@ export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefi
     this.#schedule()
   }
 
-  /** What was not taken, and is not going to be. */
-  clear(): ReadonlyArray<SessionEvent> {
-    const left = this.#queue.map(({ event }) => event)
+  /** Gives up on what was not taken. */
+  clear(): void {
+    const queue = this.#queue
     this.#queue = []
     this.bytes = 0
-    return left
+    for (const { undo } of queue) undo?.()
   }
 
   next(): Promise<Taken> {
@@ -73,7 +77,6 @@ export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefi
   }
 
   return(): Promise<Taken> {
-    this.end()
     this.#watcher.onClosed()
     return Promise.resolve({ done: true, value: undefined })
   }
@@ -110,17 +113,19 @@ export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefi
   }
 
   #take(): OpenSessionResponse {
-    let count = 0
-    let bytes = 0
-    for (const queued of this.#queue) {
-      if (count > 0 && bytes + queued.bytes > messageBytes) break
-      bytes += queued.bytes
-      count++
-    }
-    this.bytes -= bytes
-    const taken = this.#queue.splice(0, count)
     const message = create(OpenSessionResponseSchema)
-    for (const { event } of taken) message.events.push(event)
+    message.$unknown = []
+    let count = 0
+    let size = 0
+    for (const { bytes } of this.#queue) {
+      if (count > 0 && size + bytes.byteLength > messageBytes) break
+      size += bytes.byteLength
+      count++
+      // what was written already goes out as it is
+      message.$unknown.push({ no: 1, wireType: WireType.LengthDelimited, data: bytes })
+    }
+    this.bytes -= size + count * overhead
+    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count)
     return message
   }
 }

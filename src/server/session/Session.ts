@@ -18,6 +18,7 @@ import * as KagziError from "../../KagziError.ts"
 import { type Read, safeNumber } from "../../protocol/codec.ts"
 import { readRun, readUuid } from "../checks.ts"
 import * as Commands from "../commands.ts"
+import { makeEncoder } from "./encode.ts"
 import * as Events from "./events.ts"
 import { Outbox } from "./Outbox.ts"
 
@@ -38,8 +39,6 @@ export interface Needs {
 
 const invalid = (message: string): KagziError.KagziError => new KagziError.InvalidArgument({ message })
 
-const refused = (message: string): Events.Sized => Events.error(invalid(message))
-
 /** A worker whose first word on this stream is being carried out. */
 interface Resuming {
   latest: Served
@@ -49,6 +48,7 @@ export class Session {
   readonly outbox: Outbox
   readonly #needs: Needs
   readonly #making: Commands.Making
+  readonly #encode = makeEncoder()
   readonly #serving = new Map<string, Serving>()
   readonly #resuming = new Map<string, Resuming>()
   /** Commands that wait for a result, by their ids, and how to take them back. */
@@ -87,7 +87,7 @@ export class Session {
       if (command.command.case === undefined) return invalid("A command says nothing that this server knows")
       if (command.id === 0) return invalid("A command has no id")
       const answer = this.#accept(command)
-      if (answer !== undefined) this.#push(command.id, answer)
+      if (answer !== undefined) this.#push(answer)
     }
     return undefined
   }
@@ -106,13 +106,8 @@ export class Session {
     if (this.#state === "closed") return
     this.#state = "closed"
     this.#release()
-    for (const { event } of this.outbox.clear()) {
-      if (event.case !== "task" || event.value.task?.workflow === undefined) continue
-      const { leaseEpoch, workflow } = event.value.task
-      const { namespace, runId } = workflow
-      this.#needs.engine.submit({ _tag: "ReleaseRun", namespace, runId, lease: Number(leaseEpoch) }, () => {})
-    }
     this.outbox.end()
+    this.outbox.clear()
   }
 
   get #isFull(): boolean {
@@ -137,9 +132,8 @@ export class Session {
     callback?.()
   }
 
-  #push(id: number, { bytes, event }: Events.Sized): void {
-    if (this.#state === "closed") return
-    this.outbox.push(Events.message(id, event), bytes)
+  #push(bytes: Uint8Array, undo?: () => void): void {
+    this.outbox.push(bytes, undo)
     if (this.outbox.bytes > maximumBytes) this.#hasRoom.closeUnsafe()
   }
 
@@ -148,7 +142,8 @@ export class Session {
   // -------------------------------------------------------------------------------------------------------------------
 
   /** What can be answered at once; nothing where the answer comes later. */
-  #accept({ command, id, leaseEpoch }: SessionCommand): Events.Sized | undefined {
+  #accept({ command, id, leaseEpoch }: SessionCommand): Uint8Array | undefined {
+    const encode = this.#encode
     const making = this.#making
     switch (command.case) {
       case "beginStep":
@@ -156,30 +151,29 @@ export class Session {
           id,
           leaseEpoch,
           (lease) => Commands.beginStep(command.value, lease, making),
-          // begun as it was asked for, of which there is nothing to tell
-          (reply, now) =>
-            reply.execute && reply.step.stepId === command.value.stepId ? Events.done() : Events.step(reply, now)
+          (reply, now, { stepId }) =>
+            isBegunAs(stepId, reply) ? encode.done(id) : encode.any(id, Events.step(reply, now))
         )
       case "completeStep":
         return this.#underLease(
           id,
           leaseEpoch,
           (lease) => Commands.completeStep(command.value, lease, making),
-          (reply) => Events.completed(reply)
+          ({ step }) => encode.completed(id, step)
         )
       case "failStep":
         return this.#underLease(
           id,
           leaseEpoch,
           (lease) => Commands.failStep(command.value, lease, making),
-          (reply, now) => Events.step(reply, now)
+          (reply, now) => encode.any(id, Events.step(reply, now))
         )
       case "cancelStep":
         return this.#underLease(
           id,
           leaseEpoch,
           (lease) => Commands.cancelStep(command.value, lease),
-          (reply, now) => Events.step(reply, now)
+          (reply, now) => encode.any(id, Events.step(reply, now))
         )
       case "suspendRun":
         return this.#underLease(
@@ -188,7 +182,7 @@ export class Session {
           (lease) => Commands.suspendRun(command.value, lease),
           (reply, _, run) => {
             if (reply.suspended) this.#gaveUp(run)
-            return Events.suspended(reply)
+            return encode.any(id, Events.suspended(reply))
           }
         )
       case "releaseRun":
@@ -196,24 +190,24 @@ export class Session {
           id,
           leaseEpoch,
           (lease) => Commands.releaseRun(command.value, lease),
-          (_, __, run) => this.#ended(run)
+          (_, __, run) => this.#ended(id, run)
         )
       case "completeWorkflow":
         return this.#underLease(
           id,
           leaseEpoch,
           (lease) => Commands.completeRun(command.value, lease, making),
-          (_, __, run) => this.#ended(run)
+          (_, __, run) => this.#ended(id, run)
         )
       case "failWorkflow":
         return this.#underLease(
           id,
           leaseEpoch,
           (lease) => Commands.failRun(command.value, lease),
-          (_, __, run) => this.#ended(run)
+          (_, __, run) => this.#ended(id, run)
         )
       case "startWorkflow":
-        return this.#carryOut(id, Commands.startRun(command.value, making), Events.started)
+        return this.#carryOut(id, Commands.startRun(command.value, making), (reply) => encode.started(id, reply))
       case "awaitResult":
         return this.#await(id, command.value)
       case "abandon":
@@ -221,7 +215,7 @@ export class Session {
         return undefined
       case "register":
         return this.#carryOut(id, Commands.registerWorker(command.value, making), (reply) =>
-          Events.registered(reply, this.#needs.engine.options, this.#needs.maxPayloadBytes)
+          encode.any(id, Events.registered(reply, this.#needs.engine.options, this.#needs.maxPayloadBytes))
         )
       case "serve":
         return this.#serve(id, command.value)
@@ -229,14 +223,14 @@ export class Session {
         return this.#carryOut(id, Commands.heartbeat(command.value), (reply, _, { workerId }) => {
           for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
           if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
-          return Events.heard(reply)
+          return encode.any(id, Events.heard(reply))
         })
       case "deregister":
         return this.#carryOut(id, Commands.deregisterWorker(command.value), (reply, _, { drain, workerId }) => {
           const serving = this.#serving.get(workerId)
           if (drain) serving?.drain()
           else serving?.close()
-          return Events.deregistered(reply)
+          return encode.any(id, Events.deregistered(reply))
         })
       case undefined:
         return undefined
@@ -247,16 +241,15 @@ export class Session {
   #carryOut<C extends Command>(
     id: number,
     read: Read<C>,
-    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Events.Sized
-  ): Events.Sized | undefined {
-    if (Result.isFailure(read)) return refused(read.failure)
+    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Uint8Array
+  ): Uint8Array | undefined {
+    if (Result.isFailure(read)) return this.#refusal(id, read.failure)
     const command = read.success
     this.#unanswered++
     this.#needs.engine.submit<C>(command, (decision, now) => {
       this.#unanswered--
       this.#push(
-        id,
-        Result.isSuccess(decision) ? reply(decision.success, now, command) : Events.error(decision.failure)
+        Result.isSuccess(decision) ? reply(decision.success, now, command) : this.#failure(id, decision.failure)
       )
       if (this.#onRoom !== undefined || this.#state === "ending") this.#relieved()
     })
@@ -268,39 +261,49 @@ export class Session {
     id: number,
     leaseEpoch: bigint,
     read: (lease: number) => Read<C>,
-    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Events.Sized
-  ): Events.Sized | undefined {
+    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Uint8Array
+  ): Uint8Array | undefined {
     const lease = safeNumber(leaseEpoch, "lease_epoch")
-    if (Result.isFailure(lease)) return refused(lease.failure)
-    return lease.success > 0 ? this.#carryOut(id, read(lease.success), reply) : refused("lease_epoch is missing")
+    if (Result.isFailure(lease)) return this.#refusal(id, lease.failure)
+    return lease.success > 0
+      ? this.#carryOut(id, read(lease.success), reply)
+      : this.#refusal(id, "lease_epoch is missing")
   }
 
   #gaveUp({ lease, runId }: { readonly runId: string; readonly lease?: number }): void {
     if (lease !== undefined) this.#needs.engine.servings.gaveUp(runId, lease)
   }
 
-  #ended(run: { readonly runId: string; readonly lease?: number }): Events.Sized {
+  #ended(id: number, run: { readonly runId: string; readonly lease?: number }): Uint8Array {
     this.#gaveUp(run)
-    return Events.done()
+    return this.#encode.done(id)
+  }
+
+  #failure(id: number, error: KagziError.KagziError): Uint8Array {
+    return this.#encode.any(id, Events.error(error))
+  }
+
+  #refusal(id: number, message: string): Uint8Array {
+    return this.#failure(id, new KagziError.InvalidArgument({ message }))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
   // Results
   // -------------------------------------------------------------------------------------------------------------------
 
-  #await(id: number, request: AwaitResultRequest): Events.Sized | undefined {
+  #await(id: number, request: AwaitResultRequest): Uint8Array | undefined {
     const run = readRun(request)
-    if (Result.isFailure(run)) return refused(run.failure)
+    if (Result.isFailure(run)) return this.#refusal(id, run.failure)
     if (this.#waits.size >= maximumWaits) {
       const message = `No client may wait for more than ${maximumWaits} results`
-      return Events.error(new KagziError.Unavailable({ message }))
+      return this.#failure(id, new KagziError.Unavailable({ message }))
     }
     this.#abandon({ id })
     let answered = false
     const abandon = this.#needs.engine.watchEnd(run.success.namespace, run.success.runId, (reply) => {
       answered = true
       this.#waits.delete(id)
-      this.#push(id, Result.isSuccess(reply) ? Events.result(reply.success) : Events.error(reply.failure))
+      this.#push(Result.isSuccess(reply) ? this.#encode.result(id, reply.success) : this.#failure(id, reply.failure))
     })
     if (!answered) this.#waits.set(id, abandon)
     return undefined
@@ -315,25 +318,25 @@ export class Session {
   // Workers
   // -------------------------------------------------------------------------------------------------------------------
 
-  #serve(id: number, value: ServeRequest): Events.Sized | undefined {
+  #serve(id: number, value: ServeRequest): Uint8Array | undefined {
     const read = readServe(value)
-    if (Result.isFailure(read)) return refused(read.failure)
+    if (Result.isFailure(read)) return this.#refusal(id, read.failure)
     const request = read.success
     const { workerId } = request
     const serving = this.#serving.get(workerId)
     const resuming = this.#resuming.get(workerId)
     if (!value.resumes && resuming !== undefined) {
       resuming.latest = request
-      return Events.heard(nothingLost)
+      return this.#encode.any(id, Events.heard(nothingLost))
     }
     if (!value.resumes && serving !== undefined && isSamePlace(serving.request, request)) {
       serving.capacity = request.capacity
-      return Events.heard({ ...nothingLost, shouldDrain: serving.isDraining })
+      return this.#encode.any(id, Events.heard({ ...nothingLost, shouldDrain: serving.isDraining }))
     }
     return this.#resume(id, request, value)
   }
 
-  #resume(id: number, request: Served, value: ServeRequest): Events.Sized | undefined {
+  #resume(id: number, request: Served, value: ServeRequest): Uint8Array | undefined {
     const { workerId } = request
     const { servings } = this.#needs.engine
     const before = this.#serving.get(workerId)
@@ -350,29 +353,40 @@ export class Session {
         this.#resuming.delete(workerId)
         const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
         const kept = held.filter(({ runId }) => !gone.has(runId))
-        const serving = servings.serve(resuming.latest, kept, this.#listener(workerId))
+        const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest))
         this.#serving.set(workerId, serving)
         if (reply.shouldDrain) serving.drain()
       }
-      return Events.heard(reply)
+      return this.#encode.any(id, Events.heard(reply))
     })
   }
 
-  #listener(workerId: string): Listener {
+  #listener({ namespace, workerId }: Served): Listener {
+    const { engine } = this.#needs
+    const news = (event: ReturnType<typeof Events.lost>): void => this.#push(this.#encode.any(0, event))
     return {
       hasRoom: this.#hasRoom,
-      onTask: (task) => this.#push(0, Events.task(workerId, task)),
-      onLost: (held: Held, ended: boolean) => this.#push(0, Events.lost(workerId, held, ended)),
-      onDrain: () => this.#push(0, Events.drain(workerId)),
+      onTask: (task) => {
+        const { lease, run } = task
+        this.#push(this.#encode.task(workerId, task), () =>
+          engine.submit({ _tag: "ReleaseRun", namespace, runId: run.runId, lease }, () => undefined)
+        )
+      },
+      onLost: (held: Held, ended: boolean) => news(Events.lost(workerId, held, ended)),
+      onDrain: () => news(Events.drain(workerId)),
       onForgotten: () => {
         this.#serving.delete(workerId)
-        this.#push(0, Events.forgotten(workerId))
+        news(Events.forgotten(workerId))
       },
       // if its client is still there, what was read later may have been sent earlier: it is to say anew how things are
       onReplaced: () => this.#needs.interrupt(this, "The worker is served over another stream")
     }
   }
 }
+
+/** Whether the step was begun as its worker asked for, so that there is nothing more to say. */
+const isBegunAs = (stepId: string, { execute, step }: Reply["BeginStep"]): boolean =>
+  execute && step.stepId === stepId && step.kind === "FUNCTION" && step.attempt === 1
 
 const nothingLost: Reply["Heartbeat"] = { shouldDrain: false, lost: [], cancelled: [] }
 
