@@ -6,21 +6,21 @@
  * parked by letting the body go: its fiber stays blocked and is either resumed in place when the same worker claims the
  * run next, or dropped. It is never interrupted for that, so nothing in the body can notice.
  */
-import { Cause, Clock, Context, Data, Deferred, Duration, Effect, Exit, Fiber, Result, Scheduler, Tracer } from "effect"
+import { type Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Result, Scheduler, Tracer } from "effect"
 import * as KagziError from "../KagziError.ts"
-import { mismatchMark, runStatusMark } from "../marks.ts"
-import type { Held, StepReply, Task, WorkerLink } from "../protocol/Protocol.ts"
+import { runStatusMark } from "../marks.ts"
+import type { Held, Task, WorkerLink } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import * as Run from "../Run.ts"
 import type { Payload, Step } from "../Run.ts"
 import * as Body from "./Body.ts"
-import * as Branch from "./Branch.ts"
 import { DeliveryQueue } from "./Delivery.ts"
+import * as Driver from "./Driver.ts"
+import type { Operation, Phase } from "./Driver.ts"
 import * as Failure from "./Failure.ts"
 import * as Mismatch from "./Mismatch.ts"
 import { RunScheduler } from "./RunScheduler.ts"
 import * as Tracing from "./Tracing.ts"
-import { CurrentStep, type StepInfo } from "./WorkflowRun.ts"
 
 /**
  * How an activation ended: the run waits on the server and this execution can go on when it is claimed next; the run
@@ -50,30 +50,8 @@ export interface Execution {
   readonly quiet: Effect.Effect<void>
 }
 
-/** Where an operation is: on its way to or from the server, waiting for its time, ended, or never to end. */
-type Phase = "busy" | "waiting" | "ended" | "dead"
-
-interface Operation extends Body.Request {
-  readonly resume: (effect: Effect.Effect<Payload, KagziError.Detail>) => void
-  phase: Phase
-  driver: Fiber.Fiber<void, unknown> | undefined
-  /** As the server last answered. */
-  step: Step | undefined
-}
-
 /** How long a body may wait for something that is not durable before it counts as stuck. */
 const pureWait = "1 second"
-
-/** The run is no longer this worker's. */
-class Lost extends Data.TaggedError("Lost")<{ readonly cause: KagziError.KagziError | undefined }> {}
-
-/** Runs an effect in a fiber of its own, whose end is the result. Interrupted, it waits for the fiber's end. */
-const inFiber = <A, E>(context: Context.Context<never>, effect: Effect.Effect<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
-  Effect.callback((resume) => {
-    const fiber = Effect.runForkWith(context)(effect)
-    fiber.addObserver((exit) => resume(Effect.succeed(exit)))
-    return Fiber.interrupt(fiber)
-  })
 
 /** Makes the execution of a run; nothing happens before `activate`. */
 export const make = (options: Options): Execution => {
@@ -82,7 +60,6 @@ export const make = (options: Options): Execution => {
   const trace = Tracing.ofRun(run)
   const tracer = Tracing.ofBody(context, () => activation ?? trace.root)
   const realClock = Context.get(context, Clock.Clock)
-  const forSteps = Tracing.ofSteps(context, trace)
 
   const operations = new Set<Operation>()
   const deliveries = new DeliveryQueue()
@@ -106,8 +83,7 @@ export const make = (options: Options): Execution => {
   let cancelling = 0
   let activity = 0
   /** What was being done when the run was let go. */
-  const leaving: Array<Fiber.Fiber<void, unknown>> = []
-  let lastCaller: { readonly context: Context.Context<never>; readonly forSteps: Context.Context<never> } | undefined
+  const leaving: Array<Fiber.Fiber<unknown, unknown>> = []
   let pumping = false
   let checking = false
 
@@ -213,29 +189,14 @@ export const make = (options: Options): Execution => {
 
   const drive = (operation: Operation, ask: boolean) => {
     enter(operation, "busy")
-    if (!ask && settle(operation, records.get(operation.name))) return
-    const driver = fork(follow(operation, ask))
-    operation.driver = driver
-    driver.addObserver((exit) => {
-      if (Exit.isFailure(exit)) fail(operation, exit.cause)
-      pump()
-    })
-  }
-
-  /** What became of an operation that could not be brought to its end. */
-  const fail = (
-    operation: Operation,
-    cause: Cause.Cause<Lost | Branch.NonDeterministic | KagziError.InvalidArgument>
-  ) => {
-    const error = Result.getOrUndefined(Cause.findError(cause))
-    if (error?._tag === "Lost") fork(lose(error.cause))
-    else if (error !== undefined) end(operation, Effect.die(error))
-    else if (!Cause.hasInterruptsOnly(cause)) fork(orLose(Effect.failCause(cause as Cause.Cause<never>)))
+    const step = ask ? undefined : records.get(operation.name)
+    if (step === undefined) return driver.ask(operation, !ask)
+    const sinceClaim = realClock.currentTimeMillisUnsafe() - claimedAtLocal
+    driver.goOn(operation, step, (step.dueAt ?? claimedAt) - claimedAt - sinceClaim)
   }
 
   /** Takes what the record says of an operation; false when the server must be asked or a time awaited. */
-  const settle = (operation: Operation, step: Step | undefined): boolean => {
-    if (step === undefined) return false
+  const settle = (operation: Operation, step: Step): boolean => {
     operation.step = step
     const difference = Mismatch.compare(operation.begin, step)
     if (difference !== undefined) {
@@ -271,28 +232,6 @@ export const make = (options: Options): Execution => {
     if (state !== "closed") operation.resume(effect)
   }
 
-  const follow = Effect.fnUntraced(function* (operation: Operation, ask: boolean) {
-    let step = ask ? undefined : records.get(operation.name)
-    let dueIn =
-      step?.dueAt === undefined ? 0 : step.dueAt - claimedAt - (realClock.currentTimeMillisUnsafe() - claimedAtLocal)
-    while (true) {
-      if (step !== undefined) {
-        if (settle(operation, step)) return
-        if (step.dueAt !== undefined && dueIn > 0) {
-          enter(operation, "waiting")
-          pump()
-          yield* Effect.sleep(Duration.millis(Math.ceil(dueIn)))
-          enter(operation, "busy")
-        }
-      }
-      const fresh = step === undefined && !ask
-      const begun = yield* command(operation, link.beginStep(held, beginOf(operation), fresh))
-      const recorded = begun.execute ? yield* attempt(operation, begun.step) : begun
-      step = recorded.step
-      dueIn = recorded.dueIn ?? 0
-    }
-  })
-
   /** The first new step of an activation tells later ones which it was. */
   const beginOf = ({ begin, name }: Operation): Body.BeginStep => {
     if (isMarked || activation === undefined || records.has(name)) return begin
@@ -300,66 +239,23 @@ export const make = (options: Options): Execution => {
     return Tracing.marked(begin, activation)
   }
 
-  /** What a step runs in that is asked for in there. Steps that follow one another are asked for in the same. */
-  const stepContext = (caller: Context.Context<never> | undefined) => {
-    if (caller === undefined) return forSteps
-    if (lastCaller?.context !== caller) {
-      lastCaller = { context: caller, forSteps: Context.merge(caller, Body.outside(context)) }
-    }
-    return lastCaller.forSteps
-  }
-
-  /** Runs the step's code once, in a fiber of its own under the real clock, and records how it ended. */
-  const attempt = Effect.fnUntraced(function* (operation: Operation, { attempt, stepId }: Step) {
-    const info: StepInfo = {
-      runId: run.runId,
-      name: operation.name,
-      attempt,
-      idempotencyKey: `${run.runId}/${operation.name}`
-    }
-    const { caller, code } = operation
-    const present = activation ?? trace.root
-    const span = yield* Tracing.step(trace, { caller, first: firstActivation, present }, info)
-    const inStep = Context.add(Tracing.inStep(stepContext(caller), span, info), CurrentStep, info)
-    const exit = yield* inFiber(inStep, Effect.andThen(Tracing.executing, code))
-    Tracing.endStep(span, realClock.currentTimeNanosUnsafe(), exit)
-    return yield* Exit.isSuccess(exit)
-      ? command(operation, link.completeStep(held, stepId, exit.value)).pipe(
-          // The server can't take such an output, and never will.
-          Effect.catchTag("InvalidArgument", (error) => failStep(operation, stepId, KagziError.toDetail(error)))
-        )
-      : failStep(operation, stepId, Failure.fromCause(exit.cause))
+  const driver = Driver.make({
+    link,
+    held: () => held,
+    context,
+    clock: realClock,
+    trace,
+    activations: () => ({ present: activation ?? trace.root, first: firstActivation }),
+    fork: (effect, options) => fork(effect, options),
+    beginOf,
+    isWanted: (operation) => operations.has(operation),
+    enter,
+    settle,
+    end: (operation, defect) => end(operation, Effect.die(defect)),
+    lose: (cause) => fork(lose(cause)),
+    break: (cause) => fork(orLose(Effect.failCause(cause as Cause.Cause<never>))),
+    pump
   })
-
-  const failStep = Effect.fnUntraced(function* (operation: Operation, stepId: string, error: KagziError.Detail) {
-    const reply = yield* command(operation, link.failStep(held, stepId, error)).pipe(
-      Effect.catchTag("InvalidArgument", (refused) =>
-        command(operation, link.failStep(held, stepId, KagziError.toDetail(refused)))
-      )
-    )
-    if (reply.released) return yield* new Lost({ cause: undefined })
-    return reply
-  })
-
-  /**
-   * A command on a step. Once sent it is waited for, even if the operation is interrupted meanwhile: only the answer
-   * says what there is to cancel. Bad arguments are the operation's own; anything else means that the run is lost.
-   */
-  const command = <A extends StepReply>(operation: Operation, effect: Effect.Effect<A, KagziError.KagziError>) =>
-    effect.pipe(
-      Effect.map((reply) => {
-        operation.step = reply.step
-        return reply
-      }),
-      Effect.mapError((error) =>
-        error._tag === "InvalidArgument"
-          ? error
-          : error.metadata[mismatchMark] === undefined
-            ? new Lost({ cause: error })
-            : new Branch.NonDeterministic({ message: error.message })
-      ),
-      Effect.uninterruptible
-    )
 
   /**
    * The branch of an operation lost a race: it goes on when the record says that the operation never ends. That is seen

@@ -16,6 +16,7 @@ import type { StepInfo } from "./WorkflowRun.ts"
 
 /** What all spans and log lines of a run have in common. */
 export interface RunTrace {
+  readonly runId: string
   readonly root: Tracer.ExternalSpan
   readonly workflowType: string
   readonly attributes: Readonly<Record<string, unknown>>
@@ -26,6 +27,7 @@ export const ofRun = (run: Run): RunTrace => {
   const root = TraceContext.ofRun(run)
   const attributes = { run_id: run.runId, workflow_type: run.workflowType, namespace: run.namespace }
   return {
+    runId: run.runId,
     root,
     workflowType: run.workflowType,
     attributes,
@@ -116,9 +118,11 @@ const past = (
   attributes: Readonly<Record<string, unknown>>,
   time: { readonly from: number; readonly to: number }
 ): void => {
-  // The span of the parent is none where tracing is off.
+  const tracer = Context.get(context, Tracer.Tracer)
+  // Those of the native tracer go nowhere, and the span of the parent is none where tracing is off.
+  if (tracer === Tracer.nativeTracer) return
   if (!parent.sampled || TraceContext.format(parent) === undefined) return
-  const span = Context.get(context, Tracer.Tracer).span({
+  const span = tracer.span({
     name,
     parent: Option.some(parent),
     annotations: Context.empty(),
