@@ -36,6 +36,8 @@ const readOptional = <M, A>(
 const readRequired = (message: Timestamp | undefined, field: string): Read<number> =>
   message === undefined ? missing(field) : codec.readTimestamp(message, field)
 
+type Writable<A> = { -readonly [K in keyof A]: A[K] }
+
 /** Leaves out what is undefined, as exact optional fields want it. */
 const present = <K extends string, A>(key: K, value: A | undefined): { readonly [P in K]?: A } =>
   (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: A }
@@ -65,37 +67,44 @@ export const workflow = (run: Omit<Run, "input"> & { readonly input?: Run["input
     ...present("cronExpr", run.cronExpr)
   })
 
-export const readWorkflow = (message: ProtoWorkflow): Read<Run> =>
-  Result.gen(function* () {
-    const status = yield* readStatus(message.status)
-    const createdAt = yield* readRequired(message.createdAt, "created_at")
-    const startedAt = yield* readOptional(message.startedAt, "started_at", codec.readTimestamp)
-    const finishedAt = yield* readOptional(message.finishedAt, "finished_at", codec.readTimestamp)
-    const wakeUpAt = yield* readOptional(message.wakeUpAt, "wake_up_at", codec.readDue)
-    return {
-      namespace: message.namespace,
-      runId: message.runId,
-      externalId: message.externalId,
-      taskQueue: message.taskQueue,
-      workflowType: message.workflowType,
-      version: message.version,
-      status,
-      input: codec.readPayload(message.input),
-      ...(message.output === undefined ? {} : { output: codec.readPayload(message.output) }),
-      ...(message.error === undefined ? {} : { error: codec.readErrorDetail(message.error) }),
-      attempts: message.attempts,
-      priority: message.priority ?? 0,
-      createdAt,
-      ...present("startedAt", startedAt),
-      ...present("finishedAt", finishedAt),
-      ...present("wakeUpAt", wakeUpAt),
-      ...present("workerId", message.workerId),
-      ...present("parentRunId", message.parentRunId),
-      ...present("parentStepId", message.parentStepId),
-      ...present("scheduleId", message.scheduleId),
-      ...present("cronExpr", message.cronExpr)
-    }
-  })
+// Read for every run and every step of a worker, which is why the readers below are plain code.
+
+export const readWorkflow = (message: ProtoWorkflow): Read<Run> => {
+  const status = readStatus(message.status)
+  if (Result.isFailure(status)) return Result.fail(status.failure)
+  const createdAt = readRequired(message.createdAt, "created_at")
+  if (Result.isFailure(createdAt)) return Result.fail(createdAt.failure)
+  const startedAt = readOptional(message.startedAt, "started_at", codec.readTimestamp)
+  if (Result.isFailure(startedAt)) return Result.fail(startedAt.failure)
+  const finishedAt = readOptional(message.finishedAt, "finished_at", codec.readTimestamp)
+  if (Result.isFailure(finishedAt)) return Result.fail(finishedAt.failure)
+  const wakeUpAt = readOptional(message.wakeUpAt, "wake_up_at", codec.readDue)
+  if (Result.isFailure(wakeUpAt)) return Result.fail(wakeUpAt.failure)
+  const run: Writable<Run> = {
+    namespace: message.namespace,
+    runId: message.runId,
+    externalId: message.externalId,
+    taskQueue: message.taskQueue,
+    workflowType: message.workflowType,
+    version: message.version,
+    status: status.success,
+    input: codec.readPayload(message.input),
+    attempts: message.attempts,
+    priority: message.priority ?? 0,
+    createdAt: createdAt.success
+  }
+  if (message.output !== undefined) run.output = codec.readPayload(message.output)
+  if (message.error !== undefined) run.error = codec.readErrorDetail(message.error)
+  if (startedAt.success !== undefined) run.startedAt = startedAt.success
+  if (finishedAt.success !== undefined) run.finishedAt = finishedAt.success
+  if (wakeUpAt.success !== undefined) run.wakeUpAt = wakeUpAt.success
+  if (message.workerId !== undefined) run.workerId = message.workerId
+  if (message.parentRunId !== undefined) run.parentRunId = message.parentRunId
+  if (message.parentStepId !== undefined) run.parentStepId = message.parentStepId
+  if (message.scheduleId !== undefined) run.scheduleId = message.scheduleId
+  if (message.cronExpr !== undefined) run.cronExpr = message.cronExpr
+  return Result.succeed(run)
+}
 
 /** What both messages about one attempt of a step say, under the same names. */
 type Attempt = Pick<
@@ -131,32 +140,41 @@ const attempt = (value: Step) => ({
   ...(value.dueAt === undefined ? {} : { dueAt: codec.timestamp(value.dueAt) })
 })
 
-const readAttempt = (message: Attempt, of: { readonly namespace: string; readonly runId: string }): Read<Step> =>
-  Result.gen(function* () {
-    const kind = yield* readStepKind(message.kind)
-    const status = yield* readStepStatus(message.status)
-    const createdAt = yield* readRequired(message.createdAt, "created_at")
-    const startedAt = yield* readOptional(message.startedAt, "started_at", codec.readTimestamp)
-    const finishedAt = yield* readOptional(message.finishedAt, "finished_at", codec.readTimestamp)
-    const dueAt = yield* readOptional(message.dueAt, "due_at", codec.readDue)
-    return {
-      namespace: of.namespace,
-      runId: of.runId,
-      stepId: message.stepId,
-      name: message.name,
-      kind,
-      status,
-      attempt: message.attemptNumber,
-      input: codec.readPayload(message.input),
-      ...(message.output === undefined ? {} : { output: codec.readPayload(message.output) }),
-      ...(message.error === undefined ? {} : { error: codec.readErrorDetail(message.error) }),
-      createdAt,
-      ...present("startedAt", startedAt),
-      ...present("finishedAt", finishedAt),
-      ...present("dueAt", dueAt),
-      cancelled: message.cancelled
-    }
-  })
+const readAttempt = (
+  message: Attempt,
+  of: { readonly namespace: string; readonly runId: string }
+): Read<Writable<Step>> => {
+  const kind = readStepKind(message.kind)
+  if (Result.isFailure(kind)) return Result.fail(kind.failure)
+  const status = readStepStatus(message.status)
+  if (Result.isFailure(status)) return Result.fail(status.failure)
+  const createdAt = readRequired(message.createdAt, "created_at")
+  if (Result.isFailure(createdAt)) return Result.fail(createdAt.failure)
+  const startedAt = readOptional(message.startedAt, "started_at", codec.readTimestamp)
+  if (Result.isFailure(startedAt)) return Result.fail(startedAt.failure)
+  const finishedAt = readOptional(message.finishedAt, "finished_at", codec.readTimestamp)
+  if (Result.isFailure(finishedAt)) return Result.fail(finishedAt.failure)
+  const dueAt = readOptional(message.dueAt, "due_at", codec.readDue)
+  if (Result.isFailure(dueAt)) return Result.fail(dueAt.failure)
+  const read: Writable<Step> = {
+    namespace: of.namespace,
+    runId: of.runId,
+    stepId: message.stepId,
+    name: message.name,
+    kind: kind.success,
+    status: status.success,
+    attempt: message.attemptNumber,
+    input: codec.readPayload(message.input),
+    createdAt: createdAt.success,
+    cancelled: message.cancelled
+  }
+  if (message.output !== undefined) read.output = codec.readPayload(message.output)
+  if (message.error !== undefined) read.error = codec.readErrorDetail(message.error)
+  if (startedAt.success !== undefined) read.startedAt = startedAt.success
+  if (finishedAt.success !== undefined) read.finishedAt = finishedAt.success
+  if (dueAt.success !== undefined) read.dueAt = dueAt.success
+  return Result.succeed(read)
+}
 
 export const step = (value: Step): ProtoStep =>
   create(StepSchema, {
@@ -181,11 +199,14 @@ export const stepRecord = (value: Step, now: number): ProtoStepRecord =>
 export const readStepRecord = (
   message: ProtoStepRecord,
   of: { readonly namespace: string; readonly runId: string }
-): Read<StepReply> =>
-  Result.gen(function* () {
-    const read = yield* readAttempt(message, of)
-    const sequence = yield* codec.safeNumber(message.sequence, "sequence")
-    const dueIn = yield* codec.safeNumber(message.dueInMs, "due_in_ms")
-    const step: Step = sequence > 0 ? { ...read, sequence } : read
-    return step.dueAt === undefined ? { step } : { step, dueIn: Math.max(0, dueIn) }
-  })
+): Read<StepReply> => {
+  const read = readAttempt(message, of)
+  if (Result.isFailure(read)) return Result.fail(read.failure)
+  const sequence = codec.safeNumber(message.sequence, "sequence")
+  if (Result.isFailure(sequence)) return Result.fail(sequence.failure)
+  const dueIn = codec.safeNumber(message.dueInMs, "due_in_ms")
+  if (Result.isFailure(dueIn)) return Result.fail(dueIn.failure)
+  const step = read.success
+  if (sequence.success > 0) step.sequence = sequence.success
+  return Result.succeed(step.dueAt === undefined ? { step } : { step, dueIn: Math.max(0, dueIn.success) })
+}

@@ -8,7 +8,7 @@ import { Data, Effect } from "effect"
 import type { SessionCommandSchema, SessionEvent } from "../../gen/kagzi/v1/session_pb.ts"
 import * as KagziError from "../KagziError.ts"
 import type { Payload } from "../Run.ts"
-import type { Held, WorkerLink } from "./Protocol.ts"
+import type { Held, StartRequest, WorkerLink } from "./Protocol.ts"
 
 /** Begins a step that is no sleep. */
 export interface Begin {
@@ -29,10 +29,33 @@ export interface Complete {
   readonly output: Payload
 }
 
-/** What can be sent: the two most frequent commands in the domain's words, all others in those of the wire. */
+/** Ends a run with its output. */
+export interface CompleteRun {
+  readonly case: "completeRun"
+  readonly namespace: string
+  readonly runId: string
+  readonly output: Payload
+}
+
+/** Starts a run. */
+export interface Start {
+  readonly case: "start"
+  readonly request: StartRequest
+}
+
+/** Waits until a run has ended. */
+export interface Await {
+  readonly case: "await"
+  readonly namespace: string
+  readonly runId: string
+}
+
+/** What every run needs, in the domain's words. */
+export type Frequent = Begin | Complete | CompleteRun | Start | Await
+
+/** What can be sent. All that is less frequent is in the words of the wire. */
 export type Command =
-  | Begin
-  | Complete
+  | Frequent
   | Extract<NonNullable<MessageInitShape<typeof SessionCommandSchema>["command"]>, { readonly value: unknown }>
 
 /** What the server says, in answer to a command or unasked. */

@@ -304,11 +304,7 @@ export const make = (options: Options): Commands => {
     cancelStep,
     suspend,
     release: (held) => ending(held, { case: "releaseRun", value: { namespace, runId: held.runId } }),
-    completeRun: (held, output) =>
-      ending(held, {
-        case: "completeWorkflow",
-        value: { namespace, runId: held.runId, output: codec.payload(output) }
-      }),
+    completeRun: (held, output) => ending(held, { case: "completeRun", namespace, runId: held.runId, output }),
     failRun: (held, error) =>
       ending(held, {
         case: "failWorkflow",

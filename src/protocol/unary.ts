@@ -109,7 +109,7 @@ export const make = (options: Options = {}): Effect.Effect<Shape, never, Rpc | S
 
     const start: Shape["start"] = (request) => {
       const started = either(
-        (chosen) => SessionRuns.start(chosen, startMessage(request)),
+        (chosen) => SessionRuns.start(chosen, request),
         Effect.suspend(() => startOnce(request)),
         // while the server can't be reached, a single call says so at once
         Effect.map(offered, (chosen) => (chosen?.isReady() === true ? chosen : undefined))

@@ -5,6 +5,8 @@ import { type SessionCommand, SessionCommandSchema } from "../../gen/kagzi/v1/se
 import * as RetryPolicy from "../../src/RetryPolicy.ts"
 import type { Payload } from "../../src/Run.ts"
 import * as codec from "../../src/protocol/codec.ts"
+import * as enums from "../../src/protocol/enums.ts"
+import { startRequest } from "../contract/protocolRequests.ts"
 import type { Command } from "../../src/protocol/session.ts"
 import { makeEncoder } from "../../src/protocol/sessionWire.ts"
 
@@ -66,7 +68,53 @@ describe("the bytes of commands", () => {
         })
       )
     })
+
+    it(`are those of a run's end, with payload ${index}`, () => {
+      const command: Command = { case: "completeRun", namespace: "default", runId, output: value }
+      assert.deepStrictEqual(
+        read(encode(1, 3, command)),
+        create(SessionCommandSchema, {
+          id: 1,
+          leaseEpoch: 3n,
+          command: { case: "completeWorkflow", value: { namespace: "default", runId, output: codec.payload(value) } }
+        })
+      )
+    })
+
+    it(`are those of a start, with payload ${index}`, () => {
+      const request = startRequest("default", { input: value })
+      const retryPolicy = RetryPolicy.make({ maximumAttempts: 3 })
+      for (const more of [{}, { retryPolicy, ifExists: "return-finished", version: "" } as const]) {
+        const asked = { ...request, ...more }
+        assert.deepStrictEqual(
+          read(encode(1, 0, { case: "start", request: asked })),
+          create(SessionCommandSchema, {
+            id: 1,
+            command: {
+              case: "startWorkflow",
+              value: {
+                namespace: "default",
+                externalId: "order-1",
+                taskQueue: "orders",
+                workflowType: "order",
+                version: asked.version,
+                input: codec.payload(value),
+                ifExists: enums.ifExists.toProto(asked.ifExists),
+                ...("retryPolicy" in more ? { retryPolicy: codec.retryPolicy(more.retryPolicy) } : {})
+              }
+            }
+          })
+        )
+      }
+    })
   }
+
+  it("are those of a wait", () => {
+    assert.deepStrictEqual(
+      read(encode(1, 0, { case: "await", namespace: "default", runId })),
+      create(SessionCommandSchema, { id: 1, command: { case: "awaitResult", value: { namespace: "default", runId } } })
+    )
+  })
 
   it("are those of any other command", () => {
     const command: Command = { case: "suspendRun", value: { namespace: "default", runId } }
