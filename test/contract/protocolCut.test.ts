@@ -66,7 +66,7 @@ for (const [meanMillis, rounds] of [
 ] as const) {
   for (let round = 1; round <= rounds; round++) {
     const name = `over a session that is cut every ${meanMillis} ms, round ${round} (KAGZI_TEST_SEED=${seed})`
-    suite(name, overCutSession(meanMillis, round), { extended: true })
+    suite(name, overCutSession(meanMillis, round), { extended: true, session: true, cut: true })
   }
 }
 

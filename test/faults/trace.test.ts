@@ -132,10 +132,6 @@ describe("the trace of a run", () => {
         assert.strictEqual(whole?.attributes.outcome, "completed")
         assert.isAtLeast(whole!.end - whole!.start, 300)
         assert.strictEqual(named("order").length, 1)
-        const claims = collector.spans.filter(
-          ({ links, name }) => name.endsWith("/PollTask") && links.some(({ traceId }) => traceId === root.traceId)
-        )
-        assert.isAtLeast(claims.length, activations.length)
 
         // What a body says is said once, however often it is replayed.
         const lines = collector.logs.filter(({ attributes }) => attributes.run_id === runId)
