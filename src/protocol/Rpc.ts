@@ -1,4 +1,4 @@
-/** How one unary RPC of the contract is called, whatever carries it. */
+/** How an RPC of the contract is called, whatever carries it. */
 import type {
   DescMessage,
   DescMethod,

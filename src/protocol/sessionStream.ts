@@ -311,6 +311,13 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
         )
         return yield* Effect.raceFirst(receiving, Deferred.await(at.cut))
       })
+    ).pipe(
+      Effect.catchDefect((defect) =>
+        Effect.andThen(
+          Effect.logError("The stream to the server is left after an unforeseen error", defect),
+          Effect.fail(lost("An unforeseen error"))
+        )
+      )
     )
 
     /** Succeeds when streams turn out not to work here. */

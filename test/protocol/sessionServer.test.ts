@@ -63,6 +63,25 @@ describe("a session with a server", () => {
     })
   )
 
+  it.live("serves the queues of several workers on one stream", () =>
+    Effect.gen(function* () {
+      const { calls, protocol } = yield* client(yield* serve)
+      const queues = ["a", "b", "c"]
+      const links = yield* Effect.forEach(queues, (taskQueue) =>
+        protocol.connect(workerOptions(namespace, { taskQueue }))
+      )
+      for (const taskQueue of queues) {
+        yield* protocol.start(startRequest(namespace, { externalId: taskQueue, taskQueue }))
+      }
+      const tasks = yield* Effect.forEach(links, nextTask)
+      assert.deepStrictEqual(
+        tasks.map(({ run }) => run.externalId),
+        queues
+      )
+      assert.deepStrictEqual(calls, ["GetServerInfo"])
+    })
+  )
+
   it.live("pushes the loss of a run at once", () =>
     Effect.gen(function* () {
       const { protocol } = yield* client(yield* serve)
