@@ -106,7 +106,7 @@ export const connect =
           workflowTypes: [...options.workflowTypes],
           capacity: codec.int32(told),
           resumes,
-          heldRuns: resumes ? tasks.held().map(codec.held) : []
+          heldRuns: resumes ? tasks.all().map(codec.held) : []
         }
         session.send("presence", { case: "serve", value }, 0, presence)
       }

@@ -52,8 +52,10 @@ export interface Tasks {
   readonly offer: (room: number, held: number) => void
   /** The most runs that the worker wants to hold at once. */
   readonly capacity: () => number
-  /** All that it holds now, runs included that wait to be polled. */
+  /** What the worker reports, and runs that it can't report yet. */
   readonly held: () => ReadonlyArray<Held>
+  /** All of that, and runs that it may still be at work on although it does not report them. */
+  readonly all: () => ReadonlyArray<Held>
   readonly get: (held: Held) => Taken | undefined
   /** The run is no longer held. Whether it still waited to be polled, so that nobody knows of it. */
   readonly remove: (held: Held) => boolean
@@ -96,6 +98,22 @@ export const make = (options: Options): Tasks => {
     options.giveBack(run)
   }
 
+  /** What the worker reports, and of other runs those that are wanted. */
+  const reported = (isWanted: (run: Taken) => boolean): ReadonlyArray<Held> => {
+    const now = options.now()
+    const runs = new Map<string, Held>()
+    for (const run of [...taken.values()]) {
+      if (run.polled && now - run.since > memory) remove(run)
+      else if (isWanted(run)) runs.set(run.runId, run)
+    }
+    for (const held of options.held()) {
+      runs.set(held.runId, held)
+      const run = get(held)
+      if (run !== undefined) run.since = now
+    }
+    return [...runs.values()]
+  }
+
   const poll: Tasks["poll"] = Effect.callback((resume) => {
     const first = queue.shift()
     if (first !== undefined) {
@@ -133,16 +151,9 @@ export const make = (options: Options): Tasks => {
     capacity: () => (isFull ? taken.size : Math.max(offered ?? 0, taken.size + polls.size)),
     held: () => {
       const now = options.now()
-      const runs = new Map<string, Held>()
-      for (const run of taken.values()) if (!run.polled || now - run.since < grace) runs.set(run.runId, run)
-      for (const held of options.held()) {
-        runs.set(held.runId, held)
-        const run = get(held)
-        if (run !== undefined) run.since = now
-      }
-      for (const run of [...taken.values()]) if (run.polled && now - run.since > memory) remove(run)
-      return [...runs.values()]
+      return reported((run) => !run.polled || now - run.since < grace)
     },
+    all: () => reported(() => true),
     get,
     remove,
     isWaiting: () => queue.length > 0,
