@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import * as Crashes from "./crashes.ts"
 import * as Place from "./Place.ts"
 
-const rounds = 10
+const rounds = 16
 const { seed } = Place
 
 describe(`${Crashes.runs(rounds)} runs whose workers and server are killed at random, over connections that are cut every 200 ms`, () => {

@@ -6,13 +6,17 @@ import { Brief, elsewhere, Gated, Nap } from "./processes/workflows.ts"
 
 const { seed } = Place
 
-/** With leases that outlast the test: what gets lost on its way stays lost, unless connections make up for it. */
-const inCutPlace = <A, E>(test: (place: Place.Remote) => Effect.Effect<A, E, Place.Needs>) =>
+/**
+ * With leases that outlast the test: what gets lost on its way stays lost, unless connections make up for it. `calls` is
+ * how many calls the client makes that go over no session.
+ */
+const inCutPlace = <A, E>(test: (place: Place.Remote) => Effect.Effect<A, E, Place.Needs>, calls = 0) =>
   Effect.gen(function* () {
     const place = yield* Place.makeRemote(Place.patient, seed)
     yield* Effect.provide(test(place), place.client)
     yield* place.stopCutting
-    for (const proxy of Object.values(place.proxies)) Place.wereSessions(proxy.counts())
+    Place.wereSessions(place.proxies.workers.counts())
+    Place.wereSessions(place.proxies.clients.counts(), calls)
   })
 
 /** Runs whose step was executed, and how often. */
@@ -122,43 +126,45 @@ describe(`while connections are cut every 200 ms (KAGZI_TEST_SEED=${seed})`, () 
     60_000
   )
 
-  it.live("a worker hears that its runs are cancelled, and goes on with others", () =>
-    inCutPlace((place) =>
-      Effect.gen(function* () {
-        const maxConcurrent = 4
-        const rounds = 4
-        const { folder } = place
-        const worker = yield* place.worker({ maxConcurrent })
-        yield* Place.registered(worker)
-        yield* place.startCutting
-        for (let round = 0; round < rounds; round++) {
-          const runs = yield* Effect.forEach(Array(maxConcurrent).keys(), (number) =>
-            Place.answered(
-              Gated.start(
-                { folder, blocking: false, sleepMillis: 0 },
-                { id: `${round}-${number}`, ifExists: "return-finished" }
+  it.live("a worker hears that its runs are cancelled, and goes on with others", () => {
+    const maxConcurrent = 4
+    const rounds = 4
+    return inCutPlace(
+      (place) =>
+        Effect.gen(function* () {
+          const { folder } = place
+          const worker = yield* place.worker({ maxConcurrent })
+          yield* Place.registered(worker)
+          yield* place.startCutting
+          for (let round = 0; round < rounds; round++) {
+            const runs = yield* Effect.forEach(Array(maxConcurrent).keys(), (number) =>
+              Place.answered(
+                Gated.start(
+                  { folder, blocking: false, sleepMillis: 0 },
+                  { id: `${round}-${number}`, ifExists: "return-finished" }
+                )
               )
             )
-          )
-          for (const { runId } of runs) yield* place.written({ deed: "executed", step: "gated", run: runId })
-          // The gate stays shut: the worker has room again only if it is told.
-          for (const { cancel, status } of runs) {
-            yield* Effect.catchTag(Place.answered(cancel), "PreconditionFailed", () => Place.answered(status))
+            for (const { runId } of runs) yield* place.written({ deed: "executed", step: "gated", run: runId })
+            // The gate stays shut: the worker has room again only if it is told.
+            for (const { cancel, status } of runs) {
+              yield* Effect.catchTag(Place.answered(cancel), "PreconditionFailed", () => Place.answered(status))
+            }
+            for (const { result } of runs) {
+              assert.strictEqual((yield* Effect.flip(result))._tag, "WorkflowCancelled")
+            }
+            const next = yield* Place.answered(
+              Nap.start({ folder, sleepMillis: 20 }, { id: `nap-${round}`, ifExists: "return-finished" })
+            )
+            assert.deepStrictEqual(yield* next.result, ["before", "after"])
           }
-          for (const { result } of runs) {
-            assert.strictEqual((yield* Effect.flip(result))._tag, "WorkflowCancelled")
-          }
-          const next = yield* Place.answered(
-            Nap.start({ folder, sleepMillis: 20 }, { id: `nap-${round}`, ifExists: "return-finished" })
-          )
-          assert.deepStrictEqual(yield* next.result, ["before", "after"])
-        }
-        yield* moreCuts(place, 1)
-        executedOnce(place, rounds * (maxConcurrent * 2 + 2))
-        assert.isFalse(place.ledger().some(({ deed, step }) => deed === "left" && step === "gated"))
-      })
+          yield* moreCuts(place, 1)
+          executedOnce(place, rounds * (maxConcurrent * 2 + 2))
+          assert.isFalse(place.ledger().some(({ deed, step }) => deed === "left" && step === "gated"))
+        }),
+      rounds * maxConcurrent
     )
-  )
+  })
 
   it.live("a worker that gets SIGTERM finishes its runs, takes no other, and ends with 0", () =>
     inCutPlace((place) =>
