@@ -4,7 +4,7 @@
  * Tests keep apart by namespace. Nothing here waits but for something to happen.
  */
 import { assert, layer } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Result, Scope } from "effect"
+import { Deferred, Effect, Fiber, Layer, Scope } from "effect"
 import { WorkerService } from "../../gen/kagzi/v1/worker_pb.ts"
 import type * as KagziError from "../../src/KagziError.ts"
 import * as RetryPolicy from "../../src/RetryPolicy.ts"
@@ -56,12 +56,17 @@ export const suite = (
   { cut = false, extended, session = false }: Capabilities
 ) =>
   layer(Layer.fresh(implementation), { excludeTestServices: true })(`Protocol ${name}`, (it) => {
+    /** Parks a run. What was begun again after a cut may be over by then, so that there is nothing to wait for. */
+    const park = (link: WorkerLink, task: Task) =>
+      Effect.catchIf(
+        link.suspend(task),
+        ({ _tag }) => cut && _tag === "PreconditionFailed",
+        () => Effect.succeed(false)
+      )
+
     /** Parks a run until its earliest wait is due, or gives it back where one is due by now, and takes it again. */
     const parkAndRetake = Effect.fnUntraced(function* (link: WorkerLink, task: Task) {
-      const parked = yield* Effect.result(link.suspend(task))
-      // What was begun again after a cut may have come to its end by then, so that there is nothing to wait for.
-      const isOver = cut && Result.isFailure(parked) && parked.failure._tag === "PreconditionFailed"
-      if (isOver || !(yield* Effect.fromResult(parked))) yield* link.release(task)
+      if (!(yield* park(link, task))) yield* link.release(task)
       return yield* nextTask(link)
     })
 
@@ -511,7 +516,7 @@ export const suite = (
         const { step } = yield* link.beginStep(task, sleep("nap", 1))
         // lets the nap pass
         yield* Effect.sleep("20 millis")
-        assert.isFalse(yield* link.suspend(task))
+        assert.isFalse(yield* park(link, task))
         const ended = yield* link.beginStep(task, sleep("nap", 1))
         assert.strictEqual(ended.step.status, "COMPLETED")
         assert.strictEqual(ended.step.stepId, step.stepId)
@@ -529,7 +534,8 @@ export const suite = (
         const retaken = yield* parkAndRetake(link, task)
         const [first, second] = retaken.history
         assert.isTrue(first?.cancelled)
-        assert.isUndefined(first?.sequence)
+        // Begun again after a cut, its sleep is over.
+        if (!cut) assert.isUndefined(first?.sequence)
         assert.strictEqual(second?.status, "COMPLETED")
       })
     )

@@ -4,10 +4,10 @@
  * Single calls are not cut: repeating those is up to those who call.
  */
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Schedule } from "effect"
+import { Effect, Layer, Option, Schedule } from "effect"
 import type { KagziError } from "../../src/KagziError.ts"
 import * as Node from "../../src/protocol/node.ts"
-import { Protocol, type Shape } from "../../src/protocol/Protocol.ts"
+import { type Held, Protocol, type Shape } from "../../src/protocol/Protocol.ts"
 import { Rpc } from "../../src/protocol/Rpc.ts"
 import * as Unary from "../../src/protocol/unary.ts"
 import { KagziServer } from "../../src/server/index.ts"
@@ -37,6 +37,23 @@ const answered = <A, R>(asked: Effect.Effect<A, KagziError, R>) =>
   Effect.retry(asked, { while: ({ _tag }) => _tag === "Unavailable", schedule: Schedule.spaced("5 millis") })
 
 /**
+ * Reports the runs that it has taken, as workers do: otherwise they are taken from it before long. When it gives one
+ * back and does not hear that it is done, that is sent again, and then finds the lease gone.
+ */
+const connectAndReport: (protocol: Shape) => Shape["connect"] = (protocol) => (options) =>
+  Effect.gen(function* () {
+    const taken = new Map<string, Held>()
+    const held = () => [...taken.values(), ...options.held()]
+    const link = yield* answered(protocol.connect({ ...options, held }))
+    const take = ({ lease, runId }: Held) => taken.set(runId, { runId, lease })
+    return {
+      ...link,
+      poll: Effect.tap(link.poll, (task) => Effect.sync(() => Option.map(task, take))),
+      release: (run) => Effect.catchTag(link.release(run), "PreconditionFailed", () => Effect.void)
+    }
+  })
+
+/**
  * Starts and registrations are repeated by those who ask for them. A run that a start finds is its own when nobody was
  * ever told of it.
  */
@@ -50,7 +67,7 @@ const persistent = (protocol: Shape): Shape => {
         told.add(runId)
         return { runId, alreadyExists: alreadyExists && !isOwn }
       }),
-    connect: (options) => answered(protocol.connect(options))
+    connect: connectAndReport(protocol)
   }
 }
 
