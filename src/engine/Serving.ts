@@ -250,7 +250,8 @@ export class Serving {
     this.#asked = limit
     this.#askedAll = all
     waiters.asks(waiter)
-    waiter.queued = true
+    // with less it may not see all that there is
+    waiter.queued = all
     const { namespace, taskQueue, workerId, workflowTypes } = this.request
     committer.submit({ _tag: "ClaimRun", namespace, workerId, taskQueue, workflowTypes, limit }, (reply, now) =>
       this.#answered(reply, now)

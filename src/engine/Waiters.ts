@@ -43,7 +43,7 @@ export class Waiter {
   room = 1
   /** Whether it is in the middle of asking the store, so that it may or may not see what is committed meanwhile. */
   asking = true
-  /** Whether its question is still to be put, so that it will see what is committed until then. */
+  /** Whether its question, for as many runs as it has room for, is to see what is committed until it is put. */
   queued = false
   /** It has to ask once more. */
   again = false

@@ -109,8 +109,11 @@ const unimplemented = (entry: Entry): UniversalHandler => {
   return router.handlers[0] as UniversalHandler
 }
 
-/** Streams both ways need HTTP/2. */
 const sessionPath = `/${SessionService.typeName}/${SessionService.method.openSession.name}`
+
+/** Streams both ways need HTTP/2; their messages are written as bytes. */
+const isSession = ({ headers, httpVersionMajor }: Request): boolean =>
+  httpVersionMajor === 2 && /^application\/grpc(\+proto)?($|;)/.test(headers["content-type"] ?? "")
 
 const rpcContent = /^application\/(grpc|grpc-web|json|proto|connect\+json|connect\+proto)($|[+; ])/
 
@@ -159,6 +162,14 @@ const whole = ({ body, header = new Headers(), status, trailer }: UniversalServe
     ...(trailer === undefined ? {} : { trailer })
   }))
 
+/** A stream that is answered to the end is over, even if its caller goes on talking. */
+const endWithAnswer = (response: Response): void => {
+  if (response instanceof ServerResponse) return
+  const { stream } = response
+  // the trailers are the last of an answer; whoever sends them listens for the same event, and was there before
+  stream.once("wantTrailers", () => setImmediate(() => stream.close()))
+}
+
 /** Answers HTTP requests with the handlers until the scope closes. */
 export const makeRequestHandler = Effect.fnUntraced(function* (
   entries: ReadonlyArray<Entry>,
@@ -205,8 +216,9 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
         Effect.sync(() => response.destroy())
       )
     )
-    const other = path === sessionPath && request.httpVersionMajor === 2 ? sessions : standards.get(path)
+    const other = path === sessionPath && isSession(request) ? sessions : standards.get(path)
     if (other !== undefined) {
+      endWithAnswer(response)
       run(failed(serveStandard(other, request, response)))
       return
     }

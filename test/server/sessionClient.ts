@@ -1,33 +1,34 @@
 /** The client's end of a session, with nothing between the test and the messages. */
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { type CallOptions, createClient } from "@connectrpc/connect"
-import { createGrpcTransport } from "@connectrpc/connect-node"
-import { Effect, Queue, type Scope } from "effect"
-import {
-  type OpenSessionRequestSchema,
-  type SessionCommandSchema,
-  type SessionEvent,
-  SessionService
-} from "../../gen/kagzi/v1/session_pb.ts"
+import { Effect, Exit, Queue, Scope } from "effect"
+import { type SessionCommandSchema, type SessionEvent, SessionService } from "../../gen/kagzi/v1/session_pb.ts"
+import type { KagziError } from "../../src/KagziError.ts"
+import * as Node from "../../src/protocol/node.ts"
 
 type CommandInit = MessageInitShape<typeof SessionCommandSchema>
 type Command = Extract<NonNullable<CommandInit["command"]>, { readonly value: unknown }>
 type Case = Command["case"]
 
 export interface Client {
-  /** The messages as they came, each with its events. */
-  readonly messages: Queue.Dequeue<ReadonlyArray<SessionEvent>, unknown>
+  /** The events of the next message; those that were read before and not used are dropped. */
+  readonly message: Effect.Effect<ReadonlyArray<SessionEvent>, KagziError>
+  /** So many events, as they come. */
+  readonly events: (count: number) => Effect.Effect<ReadonlyArray<SessionEvent>, KagziError>
+  /** How many messages the connection has not taken. */
+  readonly waiting: () => number
   /** Sends commands in one message. */
   readonly send: (...commands: ReadonlyArray<CommandInit>) => void
-  /** The next event that fits; those before it are dropped. Fails when the stream has ended. */
+  /** The next event that fits; others wait to be asked for. Fails when the stream has ended. */
   readonly next: <K extends NonNullable<SessionEvent["event"]["case"]>>(
     kind: K,
     id?: number
-  ) => Effect.Effect<Extract<SessionEvent["event"], { readonly case: K }>["value"], unknown>
-  /** Ends the client's side. */
-  readonly finish: () => void
+  ) => Effect.Effect<Extract<SessionEvent["event"], { readonly case: K }>["value"], KagziError>
+  /** How the stream ends. What comes before is dropped. */
+  readonly end: Effect.Effect<KagziError>
   /** Breaks the stream. */
-  readonly cut: () => void
+  readonly cut: Effect.Effect<void>
+  /** Takes what comes from now on. */
+  readonly read: Effect.Effect<void>
 }
 
 /** A command without a lease, or with one. */
@@ -38,91 +39,51 @@ export const command = <K extends Case>(
   lease = 0
 ): CommandInit => ({ id, leaseEpoch: BigInt(lease), command: { case: kind, value } as Command })
 
-/** Messages to send, as they come. */
-class Outgoing implements AsyncIterableIterator<MessageInitShape<typeof OpenSessionRequestSchema>, undefined> {
-  #waiting: Array<MessageInitShape<typeof OpenSessionRequestSchema>> = []
-  #wake: (() => void) | undefined
-  #ended = false
-
-  send(commands: ReadonlyArray<CommandInit>): void {
-    this.#waiting.push({ commands: [...commands] })
-    this.#wake?.()
-  }
-
-  end(): void {
-    this.#ended = true
-    this.#wake?.()
-  }
-
-  async next(): Promise<IteratorResult<MessageInitShape<typeof OpenSessionRequestSchema>, undefined>> {
-    while (this.#waiting.length === 0 && !this.#ended) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-    const value = this.#waiting.shift()
-    return value === undefined ? { done: true, value: undefined } : { done: false, value }
-  }
-
-  return(): Promise<IteratorResult<MessageInitShape<typeof OpenSessionRequestSchema>, undefined>> {
-    return Promise.resolve({ done: true, value: undefined })
-  }
-
-  throw(): Promise<IteratorResult<MessageInitShape<typeof OpenSessionRequestSchema>, undefined>> {
-    return this.return()
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this
-  }
-}
-
-/** Opens a session, which ends with the scope. With `reads: false` it takes nothing that comes until `read` is called. */
+/** Opens a session, which ends with the scope. When `paused`, it takes nothing that comes until it is told to read. */
 export const openSession = Effect.fnUntraced(function* (
-  baseUrl: string,
-  options: { readonly paused?: boolean } & CallOptions = {}
-): Effect.fn.Return<Client & { readonly read: () => void }, never, Scope.Scope> {
-  const { paused = false, ...callOptions } = options
-  const client = createClient(SessionService, createGrpcTransport({ baseUrl, readMaxBytes: 0x7fff_ffff }))
-  const controller = new AbortController()
-  const outgoing = new Outgoing()
-  const messages = yield* Queue.unbounded<ReadonlyArray<SessionEvent>, unknown>()
-  const incoming = client.openSession(outgoing, { signal: controller.signal, ...callOptions })
-  const receive = async () => {
-    try {
-      for await (const { events } of incoming) Queue.offerUnsafe(messages, events)
-      Effect.runSync(Queue.fail(messages, "ended"))
-    } catch (error) {
-      Effect.runSync(Queue.fail(messages, error))
-    }
-  }
-  let reading = false
-  const read = () => {
-    if (!reading) void receive()
-    reading = true
-  }
-  if (!paused) read()
-  yield* Effect.addFinalizer(() => Effect.sync(() => controller.abort()))
+  address: string,
+  options: { readonly paused?: boolean } = {}
+): Effect.fn.Return<Client, KagziError, Scope.Scope> {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const { open } = yield* Scope.provide(Node.make({ address }), scope)
+  const duplex = yield* Scope.provide(open!(SessionService.method.openSession), scope)
+  const messages = yield* Queue.unbounded<ReadonlyArray<SessionEvent>, KagziError>()
+  const receiving = Effect.forever(Effect.map(duplex.receive, ({ events }) => Queue.offerUnsafe(messages, events)))
+  const read = Effect.asVoid(
+    Effect.forkIn(
+      Effect.catch(receiving, (error) => Queue.fail(messages, error)),
+      scope
+    )
+  )
+  if (options.paused !== true) yield* read
   let pending: Array<SessionEvent> = []
+  const more = Effect.map(Queue.take(messages), (events) => {
+    pending.push(...events)
+  })
   const next: Client["next"] = (kind, id) =>
     Effect.gen(function* () {
       for (;;) {
         const index = pending.findIndex(({ event, id: of }) => event.case === kind && (id === undefined || id === of))
-        const found = pending[index]
-        if (found !== undefined) {
-          pending = pending.slice(index + 1)
-          return found.event.value as never
-        }
-        pending = []
-        pending.push(...(yield* Queue.take(messages)))
+        const [found] = index < 0 ? [] : pending.splice(index, 1)
+        if (found !== undefined) return found.event.value as never
+        yield* more
       }
     })
   return {
-    messages,
+    message: Effect.suspend(() => {
+      pending = []
+      return Queue.take(messages)
+    }),
+    events: (count) =>
+      Effect.gen(function* () {
+        while (pending.length < count) yield* more
+        return pending.splice(0, count)
+      }),
     next,
+    send: (...commands) => duplex.send({ commands: [...commands] }),
+    end: Effect.flip(Effect.forever(more)),
+    waiting: duplex.waiting,
     read,
-    send: (...commands) => outgoing.send(commands),
-    finish: () => outgoing.end(),
-    cut: () => controller.abort()
+    cut: Scope.close(scope, Exit.void)
   }
 })

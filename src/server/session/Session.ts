@@ -22,8 +22,11 @@ import { makeEncoder } from "./encode.ts"
 import * as Events from "./events.ts"
 import { Outbox } from "./Outbox.ts"
 
-/** Nothing more is read while so many commands are unanswered, or so many bytes have not been taken. */
+/** Nothing more is read while so many commands, or commands of so many bytes, are unanswered. */
 const maximumUnanswered = 1_000
+const maximumUnansweredBytes = 16 * 1_048_576
+
+/** Nothing more is read, claimed and told of results while so many bytes have not been taken. */
 const maximumBytes = 8 * 1_048_576
 
 /** The most results that one client waits for at once. */
@@ -38,6 +41,14 @@ export interface Needs {
 }
 
 const invalid = (message: string): KagziError.KagziError => new KagziError.InvalidArgument({ message })
+
+/** About how much memory a command takes that has not been answered, in bytes. */
+const bytesOf = (command: Command): number =>
+  "input" in command && command.input !== undefined
+    ? command.input.data.byteLength
+    : "output" in command
+      ? command.output.data.byteLength
+      : 0
 
 /** A worker whose first word on this stream is being carried out. */
 interface Resuming {
@@ -54,7 +65,10 @@ export class Session {
   /** Commands that wait for a result, by their ids, and how to take them back. */
   readonly #waits = new Map<number, () => void>()
   readonly #hasRoom = Latch.makeUnsafe(true)
+  /** Results that were there when there was no room for them, to be read again. */
+  #late: Array<{ readonly id: number; readonly request: AwaitResultRequest }> = []
   #unanswered = 0
+  #unansweredBytes = 0
   #state: "open" | "ending" | "closed" = "open"
   #error: unknown
   #onRoom: (() => void) | undefined
@@ -111,7 +125,11 @@ export class Session {
   }
 
   get #isFull(): boolean {
-    return this.#unanswered > maximumUnanswered || this.outbox.bytes > maximumBytes
+    return (
+      this.#unanswered > maximumUnanswered ||
+      this.#unansweredBytes > maximumUnansweredBytes ||
+      this.outbox.bytes > maximumBytes
+    )
   }
 
   #release(): void {
@@ -120,13 +138,19 @@ export class Session {
     this.#resuming.clear()
     for (const abandon of [...this.#waits.values()]) abandon()
     this.#waits.clear()
+    this.#late = []
     this.#hasRoom.openUnsafe()
   }
 
   #relieved(): void {
     if (this.#state === "ending" && this.#unanswered === 0) this.outbox.end(this.#error)
     if (this.#isFull) return
-    if (this.#hasRoom.openUnsafe()) for (const serving of this.#serving.values()) serving.woke()
+    if (this.#hasRoom.openUnsafe()) {
+      for (const serving of this.#serving.values()) serving.woke()
+      const late = this.#late
+      this.#late = []
+      for (const { id, request } of late) this.#await(id, request)
+    }
     const callback = this.#onRoom
     this.#onRoom = undefined
     callback?.()
@@ -229,7 +253,10 @@ export class Session {
         return this.#carryOut(id, Commands.deregisterWorker(command.value), (reply, _, { drain, workerId }) => {
           const serving = this.#serving.get(workerId)
           if (drain) serving?.drain()
-          else serving?.close()
+          else {
+            serving?.close()
+            this.#serving.delete(workerId)
+          }
           return encode.any(id, Events.deregistered(reply))
         })
       case undefined:
@@ -245,9 +272,12 @@ export class Session {
   ): Uint8Array | undefined {
     if (Result.isFailure(read)) return this.#refusal(id, read.failure)
     const command = read.success
+    const bytes = bytesOf(command)
     this.#unanswered++
+    this.#unansweredBytes += bytes
     this.#needs.engine.submit<C>(command, (decision, now) => {
       this.#unanswered--
+      this.#unansweredBytes -= bytes
       this.#push(
         Result.isSuccess(decision) ? reply(decision.success, now, command) : this.#failure(id, decision.failure)
       )
@@ -294,14 +324,21 @@ export class Session {
   #await(id: number, request: AwaitResultRequest): Uint8Array | undefined {
     const run = readRun(request)
     if (Result.isFailure(run)) return this.#refusal(id, run.failure)
+    this.#abandon({ id })
     if (this.#waits.size >= maximumWaits) {
       const message = `No client may wait for more than ${maximumWaits} results`
       return this.#failure(id, new KagziError.Unavailable({ message }))
     }
-    this.#abandon({ id })
     let answered = false
     const abandon = this.#needs.engine.watchEnd(run.success.namespace, run.success.runId, (reply) => {
       answered = true
+      if (Result.isSuccess(reply) && !this.#hasRoom.isOpen()) {
+        this.#late.push({ id, request })
+        this.#waits.set(id, () => {
+          this.#late = this.#late.filter((late) => late.id !== id)
+        })
+        return
+      }
       this.#waits.delete(id)
       this.#push(Result.isSuccess(reply) ? this.#encode.result(id, reply.success) : this.#failure(id, reply.failure))
     })
