@@ -58,14 +58,22 @@ export interface Commit extends Pick<Decided, "changes" | "relaxed"> {
 
 export const stopped = KagziError.make("Unavailable", "The server is stopping")
 
+export interface Hooks {
+  /** Is told of what is about to be carried out, and may submit more that goes with it. */
+  readonly onBatch: (waiting: ReadonlyArray<Submitted>) => void
+  /** Is told of each transaction before anyone is answered. */
+  readonly onCommit: (commit: Commit) => void
+  /** Is told of each transaction when all its commands are answered. */
+  readonly onAnswered: (commit: Commit) => void
+}
+
 /**
- * Starts the group commit. `onCommit` is told of each transaction before anyone is answered, and `onAnswered` when all
- * its commands are. When the scope closes, what was submitted is still committed.
+ * Starts the group commit. When the scope closes, what was submitted is still committed.
  */
 export const make = Effect.fnUntraced(function* (
   store: Shape,
   settings: Settings,
-  hooks: { readonly onCommit: (commit: Commit) => void; readonly onAnswered: (commit: Commit) => void }
+  hooks: Hooks
 ): Effect.fn.Return<Committer, never, Scope.Scope> {
   const submitted: Array<Submission> = []
   const bell = Latch.makeUnsafe()
@@ -152,7 +160,12 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const commitNext = Effect.uninterruptible(Effect.suspend(() => commit(submitted.splice(0, settings.maximumBatch))))
+  const commitNext = Effect.uninterruptible(
+    Effect.suspend(() => {
+      hooks.onBatch(submitted)
+      return commit(submitted.splice(0, settings.maximumBatch))
+    })
+  )
 
   const run = Effect.gen(function* () {
     for (;;) {

@@ -191,6 +191,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     for (const worker of changes.updateWorkers) if (worker.status !== "ONLINE") waiters.workerLeft(worker.workerId)
   }
   const committer: Committer.Committer = yield* Committer.make(store, options, {
+    onBatch: (waiting) => servings.preparing(waiting),
     onCommit: (commit) => {
       metrics.committed(commit)
       inputs.committed(commit.changes)
@@ -236,12 +237,14 @@ const make = Effect.fnUntraced(function* (options: Options) {
       if (ended === undefined) settle(Result.fail(Committer.stopped))
       else if (ended.namespace === namespace) settle(Result.succeed(ended))
     })
-    committer.submit({ _tag: "FindRun", namespace, runId }, (reply) => {
-      if (Result.isFailure(reply)) settle(Result.fail(reply.failure))
-      else if (waits && isTerminal(reply.success.status)) {
-        runFork(Effect.map(Effect.result(getRun(namespace, runId)), settle))
-      }
-    })
+    if (!servings.isHeld(namespace, runId)) {
+      committer.submit({ _tag: "FindRun", namespace, runId }, (reply) => {
+        if (Result.isFailure(reply)) settle(Result.fail(reply.failure))
+        else if (waits && isTerminal(reply.success.status)) {
+          runFork(Effect.map(Effect.result(getRun(namespace, runId)), settle))
+        }
+      })
+    }
     return stop
   }
 

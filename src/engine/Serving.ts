@@ -97,7 +97,7 @@ export class Serving {
     this.#servings = servings
     this.#needs = needs
     this.#listener = listener
-    this.#waiter = needs.waiters.add(request, request.workerId, request.workflowTypes, () => servings.woke(this))
+    this.#waiter = needs.waiters.add(request, request.workerId, request.workflowTypes, () => servings.woke(this), true)
     this.#waiter.asking = false
     for (const { lease, runId } of held) this.#hold(runId, lease)
     this.#alarm = needs.fork(this.#alarms())
@@ -195,10 +195,10 @@ export class Serving {
       this.#idle = false
       return
     }
-    const { announced } = waiter
-    const unclear = !this.#idle || this.#isDue || waiter.again || waiter.slot !== undefined
-    if (unclear || announced.size >= room) this.#ask(room, true)
-    else if (announced.size > 0) this.#ask(announced.size, false)
+    const { called } = waiter
+    const isUnclear = !this.#idle || this.#isDue || waiter.again || waiter.slot !== undefined
+    if (isUnclear || called >= room) this.#ask(room, true)
+    else if (called > 0) this.#ask(called, false)
     else if (waiter.dueAt < this.#ringsAt) this.#bell.openUnsafe()
   }
 

@@ -1,6 +1,6 @@
 /** The workers that are served over open connections, and which of them holds what. */
 import type { Changes } from "../store/Store.ts"
-import type { Held } from "./Command.ts"
+import type { Command, Held } from "./Command.ts"
 import { type Listener, type Needs, type ServeRequest, Serving } from "./Serving.ts"
 
 export class Servings {
@@ -33,6 +33,20 @@ export class Servings {
   gaveUp(runId: string, lease: number): void {
     const holder = this.#holders.get(runId)
     if (holder?.holds(runId, lease)) holder.drop(runId)
+  }
+
+  /** Whether a run is held, so that it can't have ended. */
+  isHeld(namespace: string, runId: string): boolean {
+    return this.#holders.get(runId)?.request.namespace === namespace
+  }
+
+  /** To be told of what the next transaction is to carry out, before it begins; claims may join it. */
+  preparing(commands: Iterable<{ readonly command: Command }>): void {
+    if (this.#byWorker.size === 0) return
+    this.#committing = true
+    for (const { command } of commands) if (command._tag === "StartRun") this.#needs.waiters.starting(command)
+    this.#committing = false
+    this.#pump()
   }
 
   /** To be told when the answers to what was committed are about to be given. */

@@ -39,6 +39,8 @@ export class Waiter {
   readonly types: ReadonlySet<string>
   /** Called when the waiter is to ask, or has to be told of an earlier time to do so. */
   readonly wake: () => void
+  /** Whether it goes on waiting when it got something. */
+  readonly stays: boolean
   /** The most runs that it can take now. */
   room = 1
   /** Whether it is in the middle of asking the store, so that it may or may not see what is committed meanwhile. */
@@ -49,6 +51,8 @@ export class Waiter {
   again = false
   /** The runs that were announced to it, by their ids. */
   readonly announced = new Map<string, RunRecord>()
+  /** How many runs it is expected to find that are about to be started. */
+  expected = 0
   /** The slot that is offered to it. */
   slot: Slot | undefined
   /** Types of which a limit held runs up when it asked last, and how many slots nobody had been offered by then. */
@@ -57,15 +61,21 @@ export class Waiter {
   /** When the earliest run it knows of is due. */
   dueAt = Number.POSITIVE_INFINITY
 
-  constructor(queue: Queue, workerId: string, types: ReadonlyArray<string>, wake: () => void) {
+  constructor(queue: Queue, workerId: string, types: ReadonlyArray<string>, wake: () => void, stays: boolean) {
     this.queue = queue
     this.workerId = workerId
     this.types = new Set(types)
     this.wake = wake
+    this.stays = stays
   }
 
   get isCalled(): boolean {
     return this.again || this.announced.size > 0 || this.slot !== undefined
+  }
+
+  /** How many runs there are for it, as far as is known. */
+  get called(): number {
+    return this.announced.size + this.expected
   }
 
   takes({ workflowType }: Pick<RunRecord, "workflowType">): boolean {
@@ -78,11 +88,11 @@ export class Waiters {
   /** Runs announced and not changed since, and to whom. */
   readonly #open = new Map<string, Waiter>()
 
-  add(place: Place, workerId: string, types: ReadonlyArray<string>, wake: () => void): Waiter {
+  add(place: Place, workerId: string, types: ReadonlyArray<string>, wake: () => void, stays = false): Waiter {
     const key = queueKey(place)
     const queue = this.#queues.get(key) ?? { key, waiters: new Set(), heldUp: new Set(), freed: 0 }
     this.#queues.set(key, queue)
-    const waiter = new Waiter(queue, workerId, types, wake)
+    const waiter = new Waiter(queue, workerId, types, wake, stays)
     queue.waiters.add(waiter)
     return waiter
   }
@@ -100,6 +110,7 @@ export class Waiters {
   asks(waiter: Waiter): void {
     waiter.asking = true
     waiter.again = false
+    waiter.expected = 0
     waiter.dueAt = Number.POSITIVE_INFINITY
     waiter.freed = waiter.queue.freed
     waiter.heldUp = none
@@ -136,6 +147,25 @@ export class Waiters {
     if (run.dueAt === undefined) return
     if (run.dueAt <= now) this.#announce(run)
     else this.#schedule(run, run.dueAt)
+  }
+
+  /**
+   * To be told of runs that the next transaction is to start: one of those that wait for more than one run may take it
+   * with the same transaction. It is left alone where others wait, who have their turn when it is there.
+   */
+  starting(run: Place & Pick<RunRecord, "workflowType">): void {
+    const waiters = this.#queues.get(queueKey(run))?.waiters
+    let first: Waiter | undefined
+    for (const waiter of waiters ?? []) {
+      if (waiter.asking || !waiter.takes(run) || waiter.called >= waiter.room) continue
+      if (!waiter.stays) return
+      first ??= waiter
+    }
+    if (waiters === undefined || first === undefined) return
+    first.expected++
+    waiters.delete(first)
+    waiters.add(first)
+    first.wake()
   }
 
   /** To be told of every run that executes no more. */
@@ -179,7 +209,7 @@ export class Waiters {
     const waiters = this.#queues.get(queueKey(run))?.waiters
     if (waiters === undefined) return
     for (const waiter of waiters) {
-      if (waiter.asking || waiter.announced.size >= waiter.room || !waiter.takes(run)) continue
+      if (waiter.asking || waiter.called >= waiter.room || !waiter.takes(run)) continue
       // who is called already for another reason finds the run too
       if (waiter.isCalled && waiter.room === 1) continue
       waiter.announced.set(run.runId, run)

@@ -58,7 +58,10 @@ export class WorkingSet {
   /** The latest attempts by name, of each run. */
   readonly #latest = new Map<string, Map<string, StepRecord>>()
   readonly #workersByKey = new Index()
-  readonly #candidates = new Map<string, ReadonlyArray<string>>()
+  /** The runs of each want for claims, and whether they are all that were due. */
+  readonly #candidates = new Map<string, { readonly due: ReadonlyArray<string>; readonly isComplete: boolean }>()
+  /** Runs that this batch made. */
+  readonly #started: Array<string> = []
   readonly #limits: LimitSet
   readonly #relaxed = new Map<string, Place>()
   /** How to take back what the command under way has done so far. */
@@ -78,7 +81,8 @@ export class WorkingSet {
       this.#workersByKey.add(workerKey(row), row.workerId)
     }
     wants.claims.forEach((claim, index) => {
-      this.#candidates.set(claimKey(claim), rows.claims[index] ?? [])
+      const due = rows.claims[index] ?? []
+      this.#candidates.set(claimKey(claim), { due, isComplete: due.length < claim.limit })
     })
   }
 
@@ -146,9 +150,14 @@ export class WorkingSet {
     return Array.from(this.#relaxed.values())
   }
 
-  /** Ids of the runs that were due when the batch began, in the order of claims. */
+  /** Ids of the runs that were due when the batch began, in the order of claims, and then of those that it started. */
   candidates(claim: Parameters<typeof claimKey>[0]): ReadonlyArray<string> {
-    return this.#candidates.get(claimKey(claim)) ?? []
+    const found = this.#candidates.get(claimKey(claim))
+    if (found === undefined) return []
+    if (!found.isComplete || this.#started.length === 0) return found.due
+    const isOfQueue = (run: RunRecord | undefined) =>
+      run?.namespace === claim.namespace && run.taskQueue === claim.taskQueue
+    return [...found.due, ...this.#started.filter((runId) => isOfQueue(this.#runs.get(runId)))]
   }
 
   step(stepId: string): StepRecord | undefined {
@@ -195,7 +204,10 @@ export class WorkingSet {
     this.#undo.push(this.#runs.write(row.runId, row))
     this.schedules.runChanged(before, row)
     if (this.#limits.moved(before, row)) this.#undo.push(() => this.#limits.moved(row, before))
-    if (before === undefined) this.#runsByExternalId?.add(externalKey(row), row.runId)
+    if (before === undefined) {
+      this.#runsByExternalId?.add(externalKey(row), row.runId)
+      this.#started.push(row.runId)
+    }
     return row
   }
 

@@ -59,6 +59,8 @@ const isClaimable = (run: RunRecord, command: ClaimRun, now: number): boolean =>
   run.taskQueue === command.taskQueue &&
   command.workflowTypes.includes(run.workflowType)
 
+const isTaken = (run: RunRecord, now: number): boolean => run.status === "RUNNING" && run.claimedAt === now
+
 /**
  * Hands out the first runs that are still due and that no limit holds up, with their due sleeps ended: as many as there
  * are and are wanted.
@@ -74,7 +76,7 @@ export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumst
       const run = set.run(runId)
       if (run === undefined || !isClaimable(run, command, at.now)) {
         // it may have kept a later run from being loaded, unless it was loaded for another claim that took it
-        exhausted &&= run?.status === "RUNNING" && run.claimedAt === at.now
+        exhausted &&= run !== undefined && (isTaken(run, at.now) || !command.workflowTypes.includes(run.workflowType))
         continue
       }
       const expiries = run.status === "RUNNING" ? run.expiries + 1 : run.expiries
