@@ -70,7 +70,8 @@ export const standardHandlers = (
   const router = createConnectRouter({ readMaxBytes: maxMessageBytes })
   const drained = Effect.andThen(
     draining,
-    Effect.fail(new ConnectError("The server is shutting down", Code.Unavailable))
+    // made then: the first one loads all of Node's fetch
+    Effect.failSync(() => new ConnectError("The server is shutting down", Code.Unavailable))
   )
   for (const { answer, method } of entries) {
     const answers = (input: object, { signal }: HandlerContext) => {

@@ -140,8 +140,6 @@ const readField = (text: string, rules: FieldRules): Read<ReadonlySet<number>> =
 const days = (text: string, values: ReadonlySet<number>): ReadonlySet<number> =>
   text === "*" || text === "?" ? new Set() : values
 
-const utc = DateTime.zoneMakeNamedUnsafe("UTC")
-
 const readExpression = (expression: string): Read<Omit<Timetable, "zone">> => {
   const written = expression.trim()
   const texts = (nicknames[written.toLowerCase()] ?? written).split(/\s+/)
@@ -163,7 +161,8 @@ const readExpression = (expression: string): Read<Omit<Timetable, "zone">> => {
         // Effect counts the days of the week from 0, Sunday; it takes 7 for Sunday too.
         weekdays: days(weekdayText, six ? new Set(Array.from(weekdays!, (day) => day - 1)) : weekdays!),
         and: six || dateText.startsWith("*") || weekdayText.startsWith("*"),
-        tz: utc
+        // kept by Effect; the first one loads what is known about all zones, which is large
+        tz: DateTime.zoneMakeNamedUnsafe("UTC")
       }),
       everyHour: hours!.size === 24
     }
