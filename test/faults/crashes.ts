@@ -133,7 +133,8 @@ export const survive = Effect.fnUntraced(function* (options: Options) {
     } else {
       assert.strictEqual(cuts, 0)
     }
-    Place.wereSessions(clients)
+    // While there is no stream, starts are single calls. Without sessions there would be two calls at least for each run.
+    Place.wereSessions(clients, runs(options.rounds))
     Place.wereSessions(ofWorkers)
   }).pipe(Effect.provide(place.client))
 })

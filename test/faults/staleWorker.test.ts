@@ -38,60 +38,81 @@ const cases = [
   }
 ]
 
-describe("a worker process that is stopped in a step until its run is another's", () => {
-  for (const { blocking, environment, forgotten, how } of cases) {
-    it.live(`changes nothing when it ${how}, and goes on with new runs`, () =>
-      Effect.gen(function* () {
-        const place = yield* Place.make(environment)
-        const { folder } = place
-        yield* Effect.gen(function* () {
-          const stale = yield* place.worker()
-          yield* Place.registered(stale)
-          const run = yield* Gated.start({ folder, blocking, sleepMillis: 0 })
-          yield* place.written({ deed: "executed", step: "gated", pid: stale.pid })
-          yield* stale.signal("SIGSTOP")
+const over = [
+  { connection: "", cutting: false },
+  { connection: `, over connections that are cut every 200 ms (KAGZI_TEST_SEED=${Place.seed})`, cutting: true }
+]
 
-          const other = yield* place.worker()
-          yield* place.written({ deed: "executed", step: "gated", pid: other.pid })
-          // A step whose code holds its process up is on record when it has ended, and not before.
-          const begun = yield* run.steps
-          const { stepId } = begun[1] ?? begun[0]!
-          const refusal = yield* Effect.flip(completeStep(place, stepId, run.runId, 1))
-          assert.strictEqual(refusal._tag, "PreconditionFailed")
-          assert.deepStrictEqual((yield* run.steps)[0], begun[0])
+describe.each(over)(
+  "a worker process that is stopped in a step until its run is another's$connection",
+  ({ cutting }) => {
+    for (const { blocking, environment, forgotten, how } of cases) {
+      it.live(`changes nothing when it ${how}, and goes on with new runs`, () =>
+        Effect.gen(function* () {
+          const place = yield* Place.makeRemote(environment, Place.seed)
+          const { folder } = place
+          if (cutting) yield* place.startCutting
+          yield* Effect.gen(function* () {
+            const stale = yield* place.worker()
+            yield* Place.registered(stale)
+            const started = Gated.start(
+              { folder, blocking, sleepMillis: 0 },
+              { id: "gated", ifExists: "return-finished" }
+            )
+            const run = yield* Place.answered(started)
+            const steps = Place.answered(run.steps)
+            const description = Place.answered(run.describe)
+            yield* place.written({ deed: "executed", step: "gated", pid: stale.pid })
+            yield* stale.signal("SIGSTOP")
 
-          yield* place.openGate
-          assert.deepStrictEqual(yield* run.result, ["before", "gated", "after"])
-          const record = { run: yield* run.describe, steps: yield* run.steps }
-          assert.deepStrictEqual(
-            record.steps.map(({ attempt, name, status }) => ({ attempt, name, status })),
-            ["before", "gated", "after"].map((name) => ({ attempt: 1, name, status: "COMPLETED" }))
-          )
+            const other = yield* place.worker()
+            yield* place.written({ deed: "executed", step: "gated", pid: other.pid })
+            // A step whose code holds its process up is on record when it has ended, and not before.
+            const begun = yield* steps
+            const { stepId } = begun[1] ?? begun[0]!
+            const refusal = yield* Effect.flip(completeStep(place, stepId, run.runId, 1))
+            assert.strictEqual(refusal._tag, "PreconditionFailed")
+            assert.deepStrictEqual((yield* steps)[0], begun[0])
 
-          // Whoever takes the next run, it can only be the stale worker.
-          yield* other.signal("SIGTERM")
-          assert.strictEqual(yield* other.ended, 0)
-          yield* stale.signal("SIGCONT")
-          const output = yield* Nap.execute({ folder, sleepMillis: 1 })
-          assert.deepStrictEqual(output, ["before", "after"])
+            yield* place.openGate
+            assert.deepStrictEqual(yield* run.result, ["before", "gated", "after"])
+            const record = { run: yield* description, steps: yield* steps }
+            assert.deepStrictEqual(
+              record.steps.map(({ attempt, name, status }) => ({ attempt, name, status })),
+              ["before", "gated", "after"].map((name) => ({ attempt: 1, name, status: "COMPLETED" }))
+            )
 
-          assert.deepStrictEqual({ run: yield* run.describe, steps: yield* run.steps }, record)
-          const ofRun = place.ledger().filter((entry) => entry.run === run.runId)
-          const pidsOf = (deed: string, step: string) =>
-            ofRun.filter((entry) => entry.deed === deed && entry.step === step).map(({ pid }) => pid)
-          assert.deepStrictEqual(pidsOf("executed", "before"), [stale.pid])
-          assert.deepStrictEqual(pidsOf("executed", "gated"), [stale.pid, other.pid])
-          assert.deepStrictEqual(pidsOf("acknowledged", "gated"), [other.pid])
-          assert.deepStrictEqual(pidsOf("executed", "after"), [other.pid])
-          // It got to the end of the step's code, and so to telling the server of it.
-          if (blocking) assert.deepStrictEqual(pidsOf("left", "gated"), [other.pid, stale.pid])
+            // Whoever takes the next run, it can only be the stale worker.
+            yield* other.signal("SIGTERM")
+            assert.strictEqual(yield* other.ended, 0)
+            yield* stale.signal("SIGCONT")
+            const nap = yield* Place.answered(
+              Nap.start({ folder, sleepMillis: 1 }, { id: "nap", ifExists: "return-finished" })
+            )
+            assert.deepStrictEqual(yield* nap.result, ["before", "after"])
 
-          const ids = stale.lines().filter((line) => line.startsWith("registered "))
-          assert.strictEqual(new Set(ids).size, forgotten ? 2 : 1)
-          yield* stale.signal("SIGTERM")
-          assert.strictEqual(yield* stale.ended, 0)
-        }).pipe(Effect.provide(place.client))
-      })
-    )
+            assert.deepStrictEqual({ run: yield* description, steps: yield* steps }, record)
+            const ofRun = place.ledger().filter((entry) => entry.run === run.runId)
+            const pidsOf = (deed: string, step: string) =>
+              ofRun.filter((entry) => entry.deed === deed && entry.step === step).map(({ pid }) => pid)
+            assert.deepStrictEqual(pidsOf("executed", "before"), [stale.pid])
+            assert.deepStrictEqual(pidsOf("executed", "gated"), [stale.pid, other.pid])
+            assert.deepStrictEqual(pidsOf("acknowledged", "gated"), [other.pid])
+            assert.deepStrictEqual(pidsOf("executed", "after"), [other.pid])
+            // It got to the end of the step's code, and so to telling the server of it.
+            if (blocking) assert.deepStrictEqual(pidsOf("left", "gated"), [other.pid, stale.pid])
+
+            const ids = stale.lines().filter((line) => line.startsWith("registered "))
+            assert.strictEqual(new Set(ids).size, forgotten ? 2 : 1)
+            yield* stale.signal("SIGTERM")
+            assert.strictEqual(yield* stale.ended, 0)
+
+            const { cuts, ...counts } = place.proxies.workers.counts()
+            assert.strictEqual(cuts > 0, cutting)
+            Place.wereSessions({ cuts, ...counts })
+          }).pipe(Effect.provide(place.client))
+        })
+      )
+    }
   }
-})
+)
