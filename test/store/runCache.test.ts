@@ -36,10 +36,10 @@ describe("the cache of runs", () => {
     assert.isUndefined(cache.get(id(20_000)))
   })
 
-  it("keeps no run with its error, which may be large, and nothing from before it", () => {
+  it("keeps no run that has ended, and nothing from before that", () => {
     const cache = new RunCache()
     cache.keep(stored(1))
-    cache.write({ seq: 1, run: runOf(1, { error: detail }) })
+    cache.write({ seq: 1, run: runOf(1, { status: "FAILED", error: detail }) })
     cache.committed()
     assert.isUndefined(cache.get(id(1)))
   })

@@ -1,9 +1,10 @@
 /**
- * Runs as they are in the file, kept in memory: only this process writes the file, so that what it wrote last is what
+ * Unfinished runs as they are in the file, kept in memory: only this process writes the file, so that what it wrote last is what
  * is there. A run that executes is touched by many transactions, and need not be read and decoded for each.
  *
  * What a transaction writes is kept apart until it is on disk, and forgotten when it is rolled back.
  */
+import { isTerminal } from "../../Run.ts"
 import type { RunRecord } from "../Store.ts"
 
 /** A run and the key of its row, by which its payloads and steps know it. */
@@ -31,8 +32,8 @@ export class RunCache {
 
   /** Keeps a run that was read, or written for good. */
   keep(stored: StoredRun): void {
-    // An error may be large, and comes at the end of a run.
-    if (stored.run.error !== undefined) {
+    // Nothing follows the end of a run, and its error may be large.
+    if (isTerminal(stored.run.status)) {
       this.#forget(stored.run.runId)
       return
     }

@@ -85,8 +85,9 @@ const prepareFile = (db: DatabaseSync, file: string, busyMillis: number): Result
       db.exec(
         "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY"
       )
-      // after a burst the log is cut to this size again
-      db.exec("PRAGMA journal_size_limit = 67108864")
+      // the pages that all transactions write are copied back once for so many pages of the log: 32 MiB, which is also
+      // what the log is cut to after a burst
+      db.exec("PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 33554432")
       migrate(db)
       return Result.void
     },
