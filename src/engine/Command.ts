@@ -114,6 +114,8 @@ export interface BeginStep extends UnderLease {
   readonly retryPolicy?: RetryPolicy.RetryPolicy
   /** For a SLEEP that starts its timer with the same write: milliseconds from now, or a time. */
   readonly sleep?: { readonly millis: number } | { readonly until: number }
+  /** Of a FUNCTION that was executed ahead: completes the step that has the id. */
+  readonly output?: Payload
 }
 
 export interface CompleteStep extends UnderLease {

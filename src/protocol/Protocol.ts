@@ -211,6 +211,15 @@ export interface StepReply {
   readonly dueIn?: number
 }
 
+/** A step that is begun. A SLEEP may come with its time: milliseconds from now, or a time. */
+export interface BeginStep {
+  readonly name: string
+  readonly kind: StepKind
+  readonly input: Payload
+  readonly retryPolicy?: RetryPolicy.RetryPolicy
+  readonly sleep?: { readonly millis: number } | { readonly until: number }
+}
+
 /** A worker's connection for one task queue. Commands fail with `PreconditionFailed` when the lease is gone. */
 export interface WorkerLink {
   readonly workerId: string
@@ -226,22 +235,17 @@ export interface WorkerLink {
   /**
    * Begins a step, or asks for what became of it. `execute` says whether its code is to run now. A SLEEP with `sleep`
    * starts its timer with the same write; it has ended when its status is COMPLETED.
-   *
-   * Of a `fresh` step nothing is on record. A link that carries the commands of a run in order may then answer before
-   * the server does, while it has reason to believe that the lease is good: what comes of the beginning is known from
-   * the answer to the step's end.
    */
   readonly beginStep: (
     held: Held,
-    step: {
-      readonly name: string
-      readonly kind: StepKind
-      readonly input: Payload
-      readonly retryPolicy?: RetryPolicy.RetryPolicy
-      readonly sleep?: { readonly millis: number } | { readonly until: number }
-    },
-    fresh?: boolean
+    step: BeginStep
   ) => Effect.Effect<StepReply & { readonly execute: boolean }, KagziError.KagziError>
+  /**
+   * Begins a step of which nothing is on record, without waiting for the server. A link can do so that carries the
+   * commands of a run in order, while it has reason to believe that the lease is good: what comes of the beginning is
+   * known from the answer to the step's end. Otherwise it does nothing and answers nothing.
+   */
+  readonly beginAhead: (held: Held, step: BeginStep) => Step | undefined
   readonly completeStep: (
     held: Held,
     stepId: string,

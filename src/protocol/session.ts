@@ -8,16 +8,18 @@ import { Data, Effect } from "effect"
 import type { SessionCommandSchema, SessionEvent } from "../../gen/kagzi/v1/session_pb.ts"
 import * as KagziError from "../KagziError.ts"
 import type { Payload } from "../Run.ts"
-import type { Held, StartRequest, WorkerLink } from "./Protocol.ts"
+import type { BeginStep, Held, StartRequest } from "./Protocol.ts"
 
 /** Begins a step that is no sleep. */
 export interface Begin {
   readonly case: "begin"
   readonly namespace: string
   readonly runId: string
-  readonly step: Omit<Parameters<WorkerLink["beginStep"]>[1], "sleep">
+  readonly step: Omit<BeginStep, "sleep">
   /** Of the step, if it is begun for the first time. */
   readonly stepId: string
+  /** What it is completed with at once. */
+  readonly output?: Payload
 }
 
 /** Completes a step. */
@@ -105,6 +107,8 @@ export interface Session {
   readonly send: (kind: Kind, command: Command, lease: number, reply: Reply) => Sent
   /** Nobody waits for the answer any more. What may have been carried out by now is seen through all the same. */
   readonly withdraw: (sent: Sent) => void
+  /** Takes another command and reply in the place of one that was not sent yet; false if it was. */
+  readonly replace: (sent: Sent, command: Command, reply: Reply) => boolean
   readonly join: (member: Member) => void
   readonly leave: (member: Member) => void
   /** Whether there is a stream, as far as is known. */

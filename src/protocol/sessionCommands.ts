@@ -3,25 +3,35 @@
  *
  * A fresh step's beginning is not waited for: its code runs while the server hears of it, and its end is waited for. So
  * a step costs one wait, and the server can write it once. What has gone wrong with the beginning is known by then,
- * because the commands of a run are answered in their order.
+ * because the commands of a run are answered in their order. Where the code has ended before its beginning was sent, one
+ * command tells of both.
  */
 import { Effect, Result } from "effect"
 import type { PollTaskResponse, StepRecord } from "../../gen/kagzi/v1/worker_pb.ts"
 import * as KagziError from "../KagziError.ts"
 import { leaseMark, runStatusMark } from "../marks.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
-import type { Step } from "../Run.ts"
+import type { Payload, Step } from "../Run.ts"
 import * as codec from "./codec.ts"
 import * as runs from "./codecRun.ts"
 import * as enums from "./enums.ts"
-import type { Held, StepReply, Task, WorkerLink, WorkerOptions } from "./Protocol.ts"
-import { type Command, type Event, giveBack, type Session, unavailable, unexpected } from "./session.ts"
+import type { BeginStep, Held, StepReply, Task, WorkerOptions } from "./Protocol.ts"
+import {
+  type Begin,
+  type Command,
+  type Event,
+  giveBack,
+  type Session,
+  type Unusable,
+  unavailable,
+  unexpected
+} from "./session.ts"
 import type { Begun, Tasks } from "./sessionTasks.ts"
 import type { Services } from "./services.ts"
 import type { Commands } from "./unaryCommands.ts"
 import * as Extended from "./unaryExtended.ts"
 
-/** The largest input with which a step is taken for begun, in bytes: a larger one is more likely to be refused. */
+/** The largest payload of a step that is told of ahead, in bytes: a larger one is more likely to be refused. */
 const largestOptimistic = 64 * 1024
 
 export interface Options {
@@ -36,8 +46,6 @@ export interface Options {
   readonly isTrusted: () => boolean
   readonly now: () => number
 }
-
-type BeginRequest = Parameters<WorkerLink["beginStep"]>[1]
 
 type Outcome<A> = Effect.Effect<A, KagziError.KagziError>
 
@@ -110,7 +118,7 @@ export const make = (options: Options): Commands => {
   // Steps
   // -------------------------------------------------------------------------------------------------------------------
 
-  const beginOf = (held: Held, step: BeginRequest, stepId: string): Command => {
+  const beginOf = (held: Held, step: BeginStep, stepId: string): Command => {
     const { runId } = held
     const { sleep } = step
     if (sleep === undefined) return { case: "begin", namespace, runId, step, stepId }
@@ -138,7 +146,7 @@ export const make = (options: Options): Commands => {
   }
 
   /** A step that was begun as it was asked for. */
-  const firstAttempt = (held: Held, { input, kind, name }: BeginRequest, stepId: string): Step => {
+  const firstAttempt = (held: Held, { input, kind, name }: BeginStep, stepId: string): Step => {
     const now = options.now()
     return {
       namespace,
@@ -155,12 +163,7 @@ export const make = (options: Options): Commands => {
     }
   }
 
-  const readBegun = (
-    held: Held,
-    asked: BeginRequest,
-    stepId: string,
-    event: Event
-  ): ReturnType<Commands["beginStep"]> => {
+  const readBegun = (held: Held, asked: BeginStep, stepId: string, event: Event): ReturnType<Commands["beginStep"]> => {
     if (event.case === "done")
       return Effect.succeed({ step: remember(held, firstAttempt(held, asked, stepId)).step, execute: true })
     if (event.case !== "step") return fail(unexpected(event))
@@ -172,30 +175,34 @@ export const make = (options: Options): Commands => {
     return Effect.succeed({ step, execute, ...(dueIn === undefined ? {} : { dueIn }) })
   }
 
-  const beginNow = (held: Held, step: BeginRequest): Step => {
+  const isSmall = ({ data }: Payload): boolean =>
+    data.byteLength <= Math.min(largestOptimistic, options.maxPayloadBytes)
+
+  const begunBefore = ({ name }: Step): KagziError.KagziError =>
+    new KagziError.PreconditionFailed({ message: `The step was begun before: ${JSON.stringify(name)}` })
+
+  const beginAhead: Commands["beginAhead"] = (held, step) => {
+    if (step.kind !== "FUNCTION" || !isSmall(step.input) || tasks.get(held) === undefined) return undefined
+    if (!options.isTrusted()) return undefined
+    if (step.retryPolicy !== undefined && RetryPolicy.problem(step.retryPolicy) !== undefined) return undefined
     const made = firstAttempt(held, step, globalThis.crypto.randomUUID())
     const begun = remember(held, made)
-    session.send("run", beginOf(held, step, made.stepId), held.lease, {
+    const command: Begin = { case: "begin", namespace, runId: held.runId, step, stepId: made.stepId }
+    const sent = session.send("run", command, held.lease, {
       answered: (event) => {
         if (event.case === "done" || (event.case === "step" && event.value.record?.stepId === made.stepId)) return
-        begun.refused = new KagziError.PreconditionFailed({
-          message: `The step was begun before: ${JSON.stringify(step.name)}`
-        })
+        begun.refused = begunBefore(made)
       },
       failed: (error) => {
         begun.refused = lostWith(held, unavailable(error))
       }
     })
+    begun.ahead = { sent, command }
     return made
   }
 
-  const beginStep: Commands["beginStep"] = (held, step, fresh = false) => {
+  const beginStep: Commands["beginStep"] = (held, step) => {
     const begin = Effect.suspend((): ReturnType<Commands["beginStep"]> => {
-      const { data } = step.input
-      const isSmall = data.byteLength <= Math.min(largestOptimistic, options.maxPayloadBytes)
-      if (fresh && isSmall && step.kind === "FUNCTION" && tasks.get(held) !== undefined && options.isTrusted()) {
-        return Effect.succeed({ step: beginNow(held, step), execute: true })
-      }
       const stepId = globalThis.crypto.randomUUID()
       return command(held, beginOf(held, step, stepId), (event) => readBegun(held, step, stepId, event))
     })
@@ -227,6 +234,20 @@ export const make = (options: Options): Commands => {
     })
   }
 
+  const complete = (
+    held: Held,
+    stepId: string,
+    output: Payload,
+    begun: Begun,
+    read: (event: Event) => Outcome<StepReply>
+  ): Outcome<StepReply> =>
+    command(
+      held,
+      { case: "complete", namespace, runId: held.runId, stepId, output },
+      read,
+      (error) => begun.refused ?? error
+    )
+
   const completeStep: Commands["completeStep"] = (held, stepId, output) =>
     Effect.suspend(() => {
       const steps = tasks.get(held)?.steps
@@ -234,22 +255,30 @@ export const make = (options: Options): Commands => {
       // Begun under another lease: its answer needs all that the other way brings.
       if (begun === undefined) return unary.completeStep(held, stepId, output)
       if (begun.refused !== undefined) return fail(begun.refused)
-      return command<StepReply>(
-        held,
-        { case: "complete", namespace, runId: held.runId, stepId, output },
-        (event) => {
-          if (event.case !== "step") return fail(unexpected(event))
-          const { record } = event.value
-          if (record === undefined) return codec.answered(runs.missing("record"))
-          steps?.delete(stepId)
-          return codec.answered(
-            enums.stepStatus.fromProto(record.status) === "COMPLETED"
-              ? readCompleted(begun.step, record, output)
-              : Result.map(readRecord(held, record), (reply) => named(reply, begun.step))
-          )
-        },
-        (error) => begun.refused ?? error
-      )
+      const read = (event: Event): Outcome<StepReply> => {
+        if (event.case !== "step") return fail(unexpected(event))
+        const { record } = event.value
+        if (record === undefined) return codec.answered(runs.missing("record"))
+        steps?.delete(stepId)
+        // Only one of another id is named.
+        if (record.stepId !== "" && record.stepId !== stepId) return fail(begunBefore(begun.step))
+        return codec.answered(
+          enums.stepStatus.fromProto(record.status) === "COMPLETED"
+            ? readCompleted(begun.step, record, output)
+            : Result.map(readRecord(held, record), (reply) => named(reply, begun.step))
+        )
+      }
+      const { ahead } = begun
+      if (ahead === undefined || !isSmall(output)) return complete(held, stepId, output, begun, read)
+      return Effect.callback((resume) => {
+        const refused = (error: KagziError.KagziError | Unusable): void => {
+          begun.refused = lostWith(held, unavailable(error))
+          resume(fail(begun.refused))
+        }
+        const reply = { answered: (event: Event) => resume(read(event)), failed: refused }
+        const isBoth = session.replace(ahead.sent, { ...ahead.command, output }, reply)
+        if (!isBoth) resume(complete(held, stepId, output, begun, read))
+      })
     })
 
   const failStep: Commands["failStep"] = (held, stepId, error) =>
@@ -298,6 +327,7 @@ export const make = (options: Options): Commands => {
 
   return {
     poll,
+    beginAhead,
     beginStep,
     completeStep,
     failStep,

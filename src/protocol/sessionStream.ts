@@ -4,9 +4,9 @@
  * The stream is opened when it is needed, and opened again when it breaks. Commands that were not answered are sent
  * again then, in their order.
  */
-import { create, type MessageShape } from "@bufbuild/protobuf"
+import { create } from "@bufbuild/protobuf"
 import { WireType } from "@bufbuild/protobuf/wire"
-import { Clock, Deferred, Effect, Fiber, Random, Scheduler, type Scope } from "effect"
+import { Clock, Deferred, Effect, Fiber, Random, Result, Scheduler, type Scope } from "effect"
 import {
   OpenSessionRequestSchema,
   type OpenSessionResponseSchema,
@@ -17,7 +17,7 @@ import * as KagziError from "../KagziError.ts"
 import { readErrorDetail } from "./codec.ts"
 import { isLost } from "./retry.ts"
 import type { Duplex, Shape as Rpc } from "./Rpc.ts"
-import { type Kind, type Member, type Reply, type Session, Unusable } from "./session.ts"
+import { type Command, type Kind, type Member, type Reply, type Session, Unusable } from "./session.ts"
 import { makeEncoder } from "./sessionWire.ts"
 import { persistence } from "./unaryCommands.ts"
 
@@ -51,14 +51,19 @@ const maxCommandBytes = 4 * 1024 * 1024
 const firstPause = 20
 const longestPause = 1_000
 
+/** How many events are dealt with before what came of them is sent: the server works on that while the rest is dealt with. */
+const eventsAtOnce = 16
+
 const maxId = 0xffff_ffff
 
 /** A command that has not been answered. */
 interface Pending {
   readonly id: number
   readonly kind: Kind
-  readonly reply: Reply
-  readonly bytes: Uint8Array
+  readonly lease: number
+  /** Made into bytes when it is first sent. */
+  body: Command | Uint8Array
+  reply: Reply
   /** When it is given up. Milliseconds since the epoch, here and below. */
   readonly deadline: number
   /** When it went into the present stream. */
@@ -108,19 +113,39 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     // Up
     // ---------------------------------------------------------------------------------------------------------------
 
-    const pending = (kind: Kind, command: Parameters<Session["send"]>[1], lease: number, reply: Reply): Pending => {
+    const pending = (kind: Kind, command: Command, lease: number, reply: Reply): Pending => {
       do lastId = lastId === maxId ? 1 : lastId + 1
       while (unanswered.has(lastId))
       return {
         id: lastId,
         kind,
+        lease,
+        body: command,
         reply,
-        bytes: encode(lastId, lease, command),
         deadline: kind === "wait" ? Number.POSITIVE_INFINITY : now() + (kind === "run" ? persistence : patience),
         sentAt: undefined,
         left: false,
         dropped: false
       }
+    }
+
+    /** The bytes of a command; of one that can't be sent its sender is told. */
+    const bytesOf = (command: Pending): Uint8Array | undefined => {
+      const { body, id, lease } = command
+      if (body instanceof Uint8Array) return body
+      const encoded = Result.try({
+        try: () => encode(id, lease, body),
+        catch: (defect) =>
+          new KagziError.Internal({ message: `The request can't be written: ${defect}`, nonRetryable: true })
+      })
+      if (Result.isSuccess(encoded) && encoded.success.byteLength <= maxCommandBytes) {
+        command.body = encoded.success
+        return encoded.success
+      }
+      const message = `The request is larger than ${maxCommandBytes} bytes`
+      drop(command)
+      command.reply.failed(Result.isFailure(encoded) ? encoded.failure : new KagziError.InvalidArgument({ message }))
+      return undefined
     }
 
     const put = (command: Pending) => {
@@ -141,27 +166,26 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
       let bytes = 0
       for (const command of batch) {
         if (command.dropped || command.sentAt !== undefined) continue
+        const data = bytesOf(command)
+        if (data === undefined) continue
         command.sentAt = at
         command.left = true
-        if (bytes > 0 && bytes + command.bytes.byteLength > messageBytes) {
+        if (bytes > 0 && bytes + data.byteLength > messageBytes) {
           duplex.send(message)
           message = create(OpenSessionRequestSchema)
           bytes = 0
         }
-        bytes += command.bytes.byteLength
+        bytes += data.byteLength
         // commands are bytes by now, which go into their field as they are
         message.$unknown ??= []
-        message.$unknown.push({ no: 1, wireType: WireType.LengthDelimited, data: command.bytes })
+        message.$unknown.push({ no: 1, wireType: WireType.LengthDelimited, data })
       }
       if (bytes > 0) duplex.send(message)
     }
 
     const send: Session["send"] = (kind, command, lease, reply) => {
       const made = pending(kind, command, lease, reply)
-      if (made.bytes.byteLength > maxCommandBytes) {
-        const message = `The request is larger than ${maxCommandBytes} bytes`
-        reply.failed(new KagziError.InvalidArgument({ message }))
-      } else if (closed) {
+      if (closed) {
         reply.failed(lost("The client is closed"))
       } else {
         unanswered.set(made.id, made)
@@ -169,6 +193,14 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
         else runner ??= Effect.runForkWith(context)(run)
       }
       return made
+    }
+
+    const replace: Session["replace"] = ({ id }, command, reply) => {
+      const made = unanswered.get(id)
+      if (made === undefined || made.left) return false
+      made.body = command
+      made.reply = reply
+      return true
     }
 
     const drop = (command: Pending) => {
@@ -210,8 +242,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
       }
     }
 
-    const heard = (at: Stream, { events }: MessageShape<typeof OpenSessionResponseSchema>) => {
-      at.heardAt = now()
+    const heard = (at: Stream, events: ReadonlyArray<SessionEvent>) => {
       for (const event of events) {
         // after a cut nothing counts but what the next stream says
         if (stream !== at || Deferred.isDoneUnsafe(at.cut)) return
@@ -229,6 +260,14 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
             members.get(news.value.workerId)?.news(news)
         }
       }
+    }
+
+    /** Deals with some of the events of a message at a time, so that what comes of them leaves meanwhile. */
+    const hear = (at: Stream, events: ReadonlyArray<SessionEvent>, from: number): Effect.Effect<void> => {
+      at.heardAt = now()
+      const to = from + eventsAtOnce
+      heard(at, events.slice(from, to))
+      return to < events.length ? Effect.flatMap(Effect.yieldNow, () => hear(at, events, to)) : Effect.void
     }
 
     // ---------------------------------------------------------------------------------------------------------------
@@ -306,7 +345,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
         }
         opened(at)
         const receiving = Effect.forever(
-          Effect.map(at.duplex.receive, (message) => heard(at, message)),
+          Effect.flatMap(at.duplex.receive, ({ events }) => hear(at, events, 0)),
           { disableYield: true }
         )
         return yield* Effect.raceFirst(receiving, Deferred.await(at.cut))
@@ -369,6 +408,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     return {
       send,
       withdraw,
+      replace,
       join: (member) => {
         members.set(member.workerId, member)
       },

@@ -4,10 +4,13 @@ import type { PollTaskResponse } from "../../gen/kagzi/v1/worker_pb.ts"
 import type { KagziError } from "../KagziError.ts"
 import type { Step } from "../Run.ts"
 import type { Held } from "./Protocol.ts"
+import type { Begin, Sent } from "./session.ts"
 
 /** A step whose code runs here. */
 export interface Begun {
   readonly step: Step
+  /** The command that begins it, where nobody waits for its answer. */
+  ahead?: { readonly sent: Sent; readonly command: Begin }
   /** Why the server did not begin it, when it was taken for begun before the server had answered. */
   refused: KagziError | undefined
 }

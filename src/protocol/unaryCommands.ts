@@ -16,5 +16,14 @@ export const farewell = 2_000
 /** What depends on whether the server has our additions: the tasks and the commands of a link. */
 export type Commands = Pick<
   WorkerLink,
-  "poll" | "beginStep" | "completeStep" | "failStep" | "cancelStep" | "suspend" | "release" | "completeRun" | "failRun"
+  | "poll"
+  | "beginAhead"
+  | "beginStep"
+  | "completeStep"
+  | "failStep"
+  | "cancelStep"
+  | "suspend"
+  | "release"
+  | "completeRun"
+  | "failRun"
 >

@@ -146,6 +146,7 @@ export const make = (
   return {
     restOfHistory,
     poll,
+    beginAhead: () => undefined,
     beginStep,
     completeStep,
     failStep,

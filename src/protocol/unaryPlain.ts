@@ -13,12 +13,10 @@ import type { Step } from "../Run.ts"
 import * as codec from "./codec.ts"
 import * as runs from "./codecRun.ts"
 import * as enums from "./enums.ts"
-import type { Held, WorkerLink, WorkerOptions } from "./Protocol.ts"
+import type { BeginStep, Held, WorkerOptions } from "./Protocol.ts"
 import { persistently } from "./retry.ts"
 import type { Services } from "./services.ts"
 import { type Commands, commandTimeout, persistence, pollTimeout } from "./unaryCommands.ts"
-
-type StepRequest = Parameters<WorkerLink["beginStep"]>[1]
 
 /** What this side knows of a run while it holds it. */
 interface Known {
@@ -103,7 +101,7 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
         Effect.orElseSucceed(() => Option.none<Step>())
       )
 
-    const started = (run: Held, step: StepRequest, response: BeginStepResponse, now: number): Step => ({
+    const started = (run: Held, step: BeginStep, response: BeginStepResponse, now: number): Step => ({
       namespace,
       runId: run.runId,
       stepId: response.stepId,
@@ -234,6 +232,7 @@ export const make = (services: Services, options: WorkerOptions, workerId: strin
 
     return {
       poll,
+      beginAhead: () => undefined,
       beginStep,
       completeStep,
       failStep,

@@ -135,6 +135,8 @@ export const beginStep = (request: BeginStepRequest, lease: Lease, making: Makin
   if (policy !== undefined && Result.isFailure(policy)) return fail(policy.failure)
   const sleep = readSleep(request)
   if (Result.isFailure(sleep)) return fail(sleep.failure)
+  const output = request.output === undefined ? undefined : readPayload(request.output, "output", making)
+  if (output !== undefined && Result.isFailure(output)) return fail(output.failure)
   return Result.succeed({
     _tag: "BeginStep",
     ...run.success,
@@ -143,7 +145,8 @@ export const beginStep = (request: BeginStepRequest, lease: Lease, making: Makin
     kind: kind.success,
     input: input.success,
     ...(policy === undefined ? {} : { retryPolicy: policy.success }),
-    ...(sleep.success === undefined ? {} : { sleep: sleep.success })
+    ...(sleep.success === undefined ? {} : { sleep: sleep.success }),
+    ...(output === undefined ? {} : { output: output.success })
   })
 }
 

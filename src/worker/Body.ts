@@ -3,7 +3,7 @@
  */
 import { Clock, Context, Duration, Effect, Exit, type Fiber, Random, Result, Scheduler, Tracer } from "effect"
 import type * as KagziError from "../KagziError.ts"
-import type { WorkerLink } from "../protocol/Protocol.ts"
+import type { BeginStep } from "../protocol/Protocol.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
 import * as Run from "../Run.ts"
 import type { Payload, Step } from "../Run.ts"
@@ -15,9 +15,6 @@ import { type Branches, type Shape, type StepSpec, WorkflowRun } from "./Workflo
 
 /** A workflow with its types erased. */
 export type Body = (input: Payload) => Effect.Effect<Payload, KagziError.Detail, WorkflowRun>
-
-/** What the server is sent to begin a step. */
-export type BeginStep = Parameters<WorkerLink["beginStep"]>[1]
 
 /** A durable operation that has its identity. */
 export interface Request {

@@ -8,7 +8,7 @@
 import { Cause, type Clock, Context, Duration, Effect, Exit, type Fiber, Result, type Tracer } from "effect"
 import * as KagziError from "../KagziError.ts"
 import { mismatchMark } from "../marks.ts"
-import type { Held, StepReply, WorkerLink } from "../protocol/Protocol.ts"
+import type { BeginStep, Held, StepReply, WorkerLink } from "../protocol/Protocol.ts"
 import type { Payload, Step } from "../Run.ts"
 import * as Body from "./Body.ts"
 import * as Branch from "./Branch.ts"
@@ -40,7 +40,7 @@ export interface Needs {
   readonly activations: () => { readonly present: Tracer.AnySpan; readonly first: Tracer.AnySpan }
   readonly fork: <A, E>(effect: Effect.Effect<A, E>, options?: Effect.RunOptions) => Fiber.Fiber<A, E>
   /** What to send for an operation. */
-  readonly beginOf: (operation: Operation) => Body.BeginStep
+  readonly beginOf: (operation: Operation) => BeginStep
   /** Whether the body still waits for the operation. */
   readonly isWanted: (operation: Operation) => boolean
   readonly enter: (operation: Operation, phase: Phase) => void
@@ -102,13 +102,20 @@ export const make = (needs: Needs): Driver => {
     })
   }
 
-  const ask: Driver["ask"] = (operation, fresh) =>
+  const ask: Driver["ask"] = (operation, fresh) => {
+    const begin = needs.beginOf(operation)
+    const ahead = fresh ? link.beginAhead(needs.held(), begin) : undefined
+    if (ahead !== undefined) {
+      operation.step = ahead
+      return execute(operation, ahead)
+    }
     command(
       operation,
-      link.beginStep(needs.held(), needs.beginOf(operation), fresh),
+      link.beginStep(needs.held(), begin),
       (begun) => (begun.execute ? execute(operation, begun.step) : goOnAfter(operation, begun)),
       (error) => needs.end(operation, error)
     )
+  }
 
   const goOn: Driver["goOn"] = (operation, step, dueIn) => {
     if (needs.settle(operation, step)) return

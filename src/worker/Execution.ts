@@ -9,7 +9,7 @@
 import { type Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Result, Scheduler, Tracer } from "effect"
 import * as KagziError from "../KagziError.ts"
 import { runStatusMark } from "../marks.ts"
-import type { Held, Task, WorkerLink } from "../protocol/Protocol.ts"
+import type { BeginStep, Held, Task, WorkerLink } from "../protocol/Protocol.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import * as Run from "../Run.ts"
 import type { Payload, Step } from "../Run.ts"
@@ -233,7 +233,7 @@ export const make = (options: Options): Execution => {
   }
 
   /** The first new step of an activation tells later ones which it was. */
-  const beginOf = ({ begin, name }: Operation): Body.BeginStep => {
+  const beginOf = ({ begin, name }: Operation): BeginStep => {
     if (isMarked || activation === undefined || records.has(name)) return begin
     isMarked = true
     return Tracing.marked(begin, activation)

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { ErrorCode } from "../../gen/kagzi/v1/common_pb.ts"
+import * as KagziError from "../../src/KagziError.ts"
 import type { Held, WorkerLink } from "../../src/protocol/Protocol.ts"
 import { json, startRequest, workerOptions } from "../contract/protocolRequests.ts"
 import { client, type Event, type Scripted, serve, type Stream } from "./scripted.ts"
@@ -86,6 +87,13 @@ const connected = Effect.fnUntraced(function* (
 })
 
 /** Polls, which asks the server for one more run, and hands the run over. */
+/** A step that is begun without waiting for the server. */
+const begunAhead = (link: WorkerLink, run: Held, name: string) => {
+  const begun = link.beginAhead(run, step(name))
+  assert.isDefined(begun)
+  return begun
+}
+
 const polled = Effect.fnUntraced(function* (link: WorkerLink, stream: Stream, n: number, lease = 1) {
   const polling = yield* Effect.forkChild(link.poll, { startImmediately: true })
   const { id } = yield* stream.expect("serve")
@@ -175,16 +183,13 @@ describe("session", () => {
       const one = yield* polled(link, stream, 1)
       const two = yield* polled(link, stream, 2)
       held.push(one, two)
-      const first = yield* link.beginStep(one, step("charge"), true)
-      const completing = yield* Effect.forkChild(link.completeStep(one, first.step.stepId, json(1)))
+      const first = begunAhead(link, one, "charge")
+      const ids = [(yield* stream.expect("beginStep")).id]
+      const completing = yield* Effect.forkChild(link.completeStep(one, first.stepId, json(1)))
       const ending = yield* Effect.forkChild(link.completeRun(two, json("done")))
-      const ids = [
-        (yield* stream.expect("beginStep")).id,
-        (yield* stream.expect("completeStep")).id,
-        (yield* stream.expect("completeWorkflow")).id
-      ]
+      ids.push((yield* stream.expect("completeStep")).id, (yield* stream.expect("completeWorkflow")).id)
       // answered, so that it is not sent again
-      stream.answer(begun(ids[0]!, first.step.stepId))
+      stream.answer(begun(ids[0]!, first.stepId))
       stream.answer(done(ids[2]!))
       yield* Fiber.join(ending)
       const parking = yield* Effect.forkChild(link.suspend(one))
@@ -231,21 +236,72 @@ describe("session", () => {
       const server = yield* serve()
       const { link, stream } = yield* connected(server)
       const run = yield* polled(link, stream, 1)
-      const before = stream.messages()
-      const { execute, step: made } = yield* link.beginStep(run, step("charge"), true)
-      assert.isTrue(execute)
+      const made = begunAhead(link, run, "charge")
       assert.deepInclude(made, { name: "charge", kind: "FUNCTION", status: "RUNNING", attempt: 1 })
-      const completing = yield* Effect.forkChild(link.completeStep(run, made.stepId, json(42)), {
-        startImmediately: true
-      })
       const begin = yield* stream.expect("beginStep")
-      const complete = yield* stream.expect("completeStep")
-      assert.strictEqual(stream.messages(), before + 1)
       assert.strictEqual(begin.value.stepId, made.stepId)
+      assert.isUndefined(begin.value.output)
+      const completing = yield* Effect.forkChild(link.completeStep(run, made.stepId, json(42)))
+      const complete = yield* stream.expect("completeStep")
       assert.strictEqual(complete.value.stepId, made.stepId)
       stream.answer(done(begin.id), completed(complete.id, 7))
       const { step: ended } = yield* Fiber.join(completing)
       assert.deepInclude(ended, { stepId: made.stepId, name: "charge", output: json(42), sequence: 7 })
+    })
+  )
+
+  it.live("tells of a step in one command when its code has ended before its beginning was sent", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { link, stream } = yield* connected(server)
+      const run = yield* polled(link, stream, 1)
+      const made = begunAhead(link, run, "charge")
+      const other = begunAhead(link, run, "large")
+      const completing = [
+        yield* Effect.forkChild(link.completeStep(run, made.stepId, json(42)), { startImmediately: true }),
+        yield* Effect.forkChild(link.completeStep(run, other.stepId, json("x".repeat(70_000))), {
+          startImmediately: true
+        })
+      ]
+      const both = yield* stream.expect("beginStep")
+      assert.deepStrictEqual(both.value.output?.data, json(42).data)
+      // an output that is more likely to be refused goes by itself
+      const begin = yield* stream.expect("beginStep")
+      assert.isUndefined(begin.value.output)
+      const complete = yield* stream.expect("completeStep")
+      stream.answer(completed(both.id, 1), done(begin.id), completed(complete.id, 2))
+      const { step: ended } = yield* Fiber.join(completing[0]!)
+      assert.deepInclude(ended, { stepId: made.stepId, name: "charge", output: json(42), sequence: 1 })
+      assert.strictEqual((yield* Fiber.join(completing[1]!)).step.sequence, 2)
+      assert.strictEqual(stream.waiting(), 0)
+    })
+  )
+
+  it.live("tells the end of a step that was told of in one command why it was refused", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { link, stream } = yield* connected(server)
+      const run = yield* polled(link, stream, 1)
+      const complete = (name: string) => {
+        const { stepId } = begunAhead(link, run, name)
+        return Effect.forkChild(Effect.flip(link.completeStep(run, stepId, json(42))), { startImmediately: true })
+      }
+      const before = yield* complete("begun before")
+      const known = yield* stream.expect("beginStep")
+      stream.answer(begun(known.id, runOf(77), "begun before"))
+      assert.strictEqual((yield* Fiber.join(before)).message, 'The step was begun before: "begun before"')
+      const { stepId } = begunAhead(link, run, "refused")
+      const failing = yield* Effect.forkChild(Effect.flip(link.completeStep(run, stepId, json(42))), {
+        startImmediately: true
+      })
+      const refusing = yield* stream.expect("beginStep")
+      stream.answer(refused(refusing.id, ErrorCode.INVALID_ARGUMENT, "no such name"))
+      assert.strictEqual((yield* Fiber.join(failing)).message, "no such name")
+      // nor is its failure any better
+      const { message } = yield* Effect.flip(
+        link.failStep(run, stepId, KagziError.toDetail(yield* Fiber.join(failing)))
+      )
+      assert.strictEqual(message, "no such name")
     })
   )
 
@@ -254,9 +310,9 @@ describe("session", () => {
       const server = yield* serve()
       const { link, stream } = yield* connected(server)
       const run = yield* polled(link, stream, 1)
-      const { step: made } = yield* link.beginStep(run, step("charge"), true)
-      const completing = yield* Effect.forkChild(Effect.flip(link.completeStep(run, made.stepId, json(42))))
+      const made = begunAhead(link, run, "charge")
       const begin = yield* stream.expect("beginStep")
+      const completing = yield* Effect.forkChild(Effect.flip(link.completeStep(run, made.stepId, json(42))))
       const complete = yield* stream.expect("completeStep")
       stream.answer(
         refused(begin.id, ErrorCode.PRECONDITION_FAILED, "the lease is gone", { "kagzi.lease": "lost" }),
@@ -266,19 +322,16 @@ describe("session", () => {
     })
   )
 
-  it.live("waits for the beginning of a step that is not fresh, is large, or sleeps", () =>
+  it.live("waits for the beginning of a step that is large or sleeps", () =>
     Effect.gen(function* () {
       const server = yield* serve()
       const { link, stream } = yield* connected(server)
       const run = yield* polled(link, stream, 1)
       const large = { ...step("large"), input: json("x".repeat(70_000)) }
       const nap = { ...step("nap"), kind: "SLEEP" as const, sleep: { millis: 5 } }
-      for (const [request, fresh] of [
-        [step("known"), false],
-        [large, true],
-        [nap, true]
-      ] as const) {
-        const beginning = yield* Effect.forkChild(link.beginStep(run, request, fresh))
+      for (const request of [large, nap]) {
+        assert.isUndefined(link.beginAhead(run, request))
+        const beginning = yield* Effect.forkChild(link.beginStep(run, request))
         const begin = yield* stream.expect("beginStep")
         assert.isUndefined(beginning.pollUnsafe())
         stream.answer(begun(begin.id, runOf(77), request.name))
@@ -301,7 +354,8 @@ describe("session", () => {
       const run = yield* polled(link, stream, 1)
       // the clock is the real one: this lets the two seconds pass
       yield* Effect.sleep("2100 millis")
-      const beginning = yield* Effect.forkChild(link.beginStep(run, step("late"), true))
+      assert.isUndefined(link.beginAhead(run, step("late")))
+      const beginning = yield* Effect.forkChild(link.beginStep(run, step("late")))
       yield* stream.expect("heartbeat")
       yield* stream.expect("heartbeat")
       const begin = yield* stream.expect("beginStep")
@@ -531,9 +585,9 @@ describe("session", () => {
       const server = yield* serve()
       const { link, stream } = yield* connected(server)
       const run = yield* polled(link, stream, 1)
-      const { step: made } = yield* link.beginStep(run, step("charge"), true)
-      const completing = yield* Effect.forkChild(link.completeStep(run, made.stepId, json(42)))
+      const made = begunAhead(link, run, "charge")
       const begin = yield* stream.expect("beginStep")
+      const completing = yield* Effect.forkChild(link.completeStep(run, made.stepId, json(42)))
       const complete = yield* stream.expect("completeStep")
       stream.answer(
         refused(begin.id, ErrorCode.UNAVAILABLE, "the disk is busy"),

@@ -308,7 +308,8 @@ export type SessionEvent = Message<"kagzi.v1.SessionEvent"> & {
     case: "deregistered";
   } | {
     /**
-     * Answers every command on a step, but for one: a step that was begun under the id that was asked for is `done`.
+     * Answers every command on a step, but for one: a step that was begun under the id that was asked for, and not
+     * completed with that, is `done`.
      *
      * @generated from field: kagzi.v1.StepEvent step = 20;
      */

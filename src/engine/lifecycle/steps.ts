@@ -16,6 +16,7 @@ const problemOf = (command: BeginStep, now: number): string | undefined => {
   if (command.name === "") return "step_name must not be empty"
   const policy = command.retryPolicy === undefined ? undefined : RetryPolicy.problem(command.retryPolicy)
   if (policy !== undefined) return `retry_policy: ${policy}`
+  if (command.output !== undefined && command.kind !== "FUNCTION") return "only a FUNCTION step has an output"
   if (command.sleep === undefined) return undefined
   return command.kind === "SLEEP" ? Sleeps.sleepProblem(command.sleep, now) : "only a SLEEP step has a timer"
 }
@@ -65,12 +66,7 @@ const beginSleep = (
 /** Ids may come from workers. One that was not loaded is refused by the database. */
 const taken = (stepId: string) => invalid(`There is already a step ${stepId}`)
 
-/** Begins a step, or says what became of it. */
-export const beginStep = (
-  set: WorkingSet,
-  command: BeginStep,
-  at: Leases.Circumstances
-): Decision<Reply["BeginStep"]> => {
+const begin = (set: WorkingSet, command: BeginStep, at: Leases.Circumstances): Decision<Reply["BeginStep"]> => {
   const problem = problemOf(command, at.now)
   if (problem !== undefined) return invalid(problem)
   const held = Leases.findHeld(set, command)
@@ -109,6 +105,21 @@ export const beginStep = (
         known.kind === "SLEEP" ? beginSleep(set, run, known, command, at.now) : { step: known, execute: true }
       )
   }
+}
+
+/** Begins a step, or says what became of it; and completes it if that was asked for and it is the one that was meant. */
+export const beginStep = (
+  set: WorkingSet,
+  command: BeginStep,
+  at: Leases.Circumstances
+): Decision<Reply["BeginStep"]> => {
+  const begun = begin(set, command, at)
+  const { output, stepId } = command
+  if (output === undefined || Result.isFailure(begun) || begun.success.step.stepId !== stepId) return begun
+  return Result.map(completeStep(set, { ...command, _tag: "CompleteStep", output }, at), ({ step }) => ({
+    step,
+    execute: false
+  }))
 }
 
 /** A begun step of a held run, whatever became of it. */

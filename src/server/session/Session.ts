@@ -43,12 +43,11 @@ export interface Needs {
 const invalid = (message: string): KagziError.KagziError => new KagziError.InvalidArgument({ message })
 
 /** About how much memory a command takes that has not been answered, in bytes. */
-const bytesOf = (command: Command): number =>
-  "input" in command && command.input !== undefined
-    ? command.input.data.byteLength
-    : "output" in command
-      ? command.output.data.byteLength
-      : 0
+const bytesOf = (command: Command): number => {
+  const input = "input" in command ? command.input : undefined
+  const output = "output" in command ? command.output : undefined
+  return (input?.data.byteLength ?? 0) + (output?.data.byteLength ?? 0)
+}
 
 /** A worker whose first word on this stream is being carried out. */
 interface Resuming {
@@ -175,8 +174,12 @@ export class Session {
           id,
           leaseEpoch,
           (lease) => Commands.beginStep(command.value, lease, making),
-          (reply, now, { stepId }) =>
-            isBegunAs(stepId, reply) ? encode.done(id) : encode.any(id, Events.step(reply, now))
+          (reply, now, { output, stepId }) =>
+            isBegunAs(stepId, reply)
+              ? encode.done(id)
+              : output !== undefined && reply.step.stepId === stepId
+                ? encode.completed(id, reply.step)
+                : encode.any(id, Events.step(reply, now))
         )
       case "completeStep":
         return this.#underLease(

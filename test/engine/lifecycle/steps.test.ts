@@ -39,6 +39,38 @@ describe("beginning a step", () => {
     })
   )
 
+  it.effect("completes the step that has the id, if its output came along, once", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { run } = world.running()
+      const command = world.beginCommand(run, "a", { output: payload(42) })
+      for (let time = 0; time < 2; time++) {
+        const { execute, step } = world.send(command)
+        assert.isFalse(execute)
+        assert.strictEqual(step.startedAt, step.finishedAt)
+        assert.deepInclude(step, {
+          stepId: command.stepId,
+          status: "COMPLETED",
+          sequence: 1
+        })
+        assert.strictEqual(read(step.output), 42)
+      }
+      assert.deepInclude(world.run(run), { stepCount: 1, sequence: 1 })
+      // another that was executed ahead comes too late, or is another's attempt
+      const other = world.begin(run, "b").step
+      for (const name of ["a", "b"]) {
+        const { execute, step } = world.send(world.beginCommand(run, name, { output: payload(43) }))
+        assert.strictEqual(execute, name === "b")
+        assert.strictEqual(step.stepId, name === "a" ? command.stepId : other.stepId)
+      }
+      assert.strictEqual(world.run(run).sequence, 1)
+      refusal(world.try({ ...command, lease: 99 }), "PreconditionFailed", "")
+      const nap = world.beginCommand(run, "c", { kind: "SLEEP", output: payload(42) })
+      refusal(world.try(nap), "InvalidArgument", "FUNCTION")
+      assert.strictEqual(world.run(run).stepCount, 2)
+    })
+  )
+
   it.effect("answers a completed step with its output", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld
