@@ -20,6 +20,7 @@ const kernel = [
   "src/Run.ts",
   "src/Schedule.ts",
   "src/TraceContext.ts",
+  "src/ids.ts",
   "src/marks.ts"
 ]
 const effect = ["effect", "effect/"]
@@ -30,7 +31,7 @@ const nodeTransport = ["@connectrpc/connect-node"]
 const rooms: ReadonlyArray<Room> = [
   {
     name: "kernel",
-    files: /^src\/(KagziError|RetryPolicy|Run|Schedule|TraceContext|marks)\.ts$/,
+    files: /^src\/(KagziError|RetryPolicy|Run|Schedule|TraceContext|ids|marks)\.ts$/,
     mayImport: [...effect, ...kernel]
   },
   {
@@ -92,7 +93,7 @@ const rooms: ReadonlyArray<Room> = [
   {
     name: "command line",
     files: /^src\/cli\//,
-    mayImport: [...effect, "@effect/platform-node/", "node:module", "src/*.ts", "src/server/", "src/cli/"]
+    mayImport: [...effect, "@effect/platform-node/", "node:module", "node:v8", "src/*.ts", "src/server/", "src/cli/"]
   },
   {
     name: "test kit",

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { makeIds } from "../../src/engine/ids.ts"
+import { makeIds } from "../src/ids.ts"
 
 const random = (size: number) => globalThis.crypto.getRandomValues(new Uint8Array(size))
 
