@@ -34,7 +34,7 @@ export interface Sizes {
 
 export const full: Sizes = {
   warmUp: 20,
-  throughput: { runs: 2_000, inFlight: 100 },
+  throughput: { runs: 10_000, inFlight: 100 },
   latency: { runs: 100 },
   sequential: { steps: 500 },
   timers: { runs: 10_000, overMillis: 10_000, rounds: 8, orphanRounds: 3, orphansPerRound: 10 },

@@ -54,8 +54,13 @@ export const parse = ({ data }: Payload): Result.Result<unknown, string> =>
         catch: (error) => `it is not JSON text (${reasonOf(error)})`
       })
 
+/** Whether a value is JSON without a look into it, as most inputs of steps are. */
+const isPlain = (value: unknown): boolean =>
+  value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value)
+
 /** The payload of a JSON value, or why the value is none. */
 export const stringify = (value: unknown): Result.Result<Payload, string> => {
+  if (isPlain(value)) return Result.succeed({ data: encoder.encode(JSON.stringify(value)), metadata: {} })
   let problem: string | undefined
   const check = function (this: unknown, key: string, replaced: unknown) {
     // What `toJSON` would hide, a date for one, is still to be seen in the holder.
