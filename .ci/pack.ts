@@ -1,10 +1,10 @@
 /**
  * `npm run test:pack`: packs the package, installs the tarball into an empty project beside its peers, compiles
- * test/pack/consumer.ts there with nothing skipped, and runs it against a server started by the installed command.
+ * test/pack/consumer.ts there with nothing skipped, and runs it against a server started by the command of the package.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -72,12 +72,16 @@ const compile = () => {
   run(join(root, "node_modules/.bin/tsc"), ["--project", "."], project)
 }
 
-/** Starts the server as a user would, and answers once it says where it listens. */
+/**
+ * Starts the server where there is nothing but the files of the package, because the command brings all it needs, and
+ * answers once it says where it listens.
+ */
 const startServer = async (): Promise<{ readonly server: ChildProcess; readonly address: string }> => {
-  const args = ["--no-install", "kagzi", "server", "--port", "0", "--db-url", "sqlite:./kagzi.db"]
-  // a group of its own, because a signal to npx alone may leave the server behind
-  const server = spawn("npx", args, { cwd: project, detached: true, stdio: ["ignore", "pipe", "inherit"] })
-  const deadline = setTimeout(() => stop(server, "SIGKILL"), 30_000)
+  const alone = join(scratch, "alone")
+  cpSync(join(project, "node_modules", manifest.name), alone, { recursive: true })
+  const args = [join(alone, manifest.bin.kagzi), "server", "--port", "0", "--db-url", "sqlite:./kagzi.db"]
+  const server = spawn(process.execPath, args, { cwd: project, stdio: ["ignore", "pipe", "inherit"] })
+  const deadline = setTimeout(() => server.kill("SIGKILL"), 30_000)
   for await (const line of createInterface({ input: server.stdout })) {
     const address = /^kagzi server listening on (http:\/\/\S+)$/.exec(line)?.[1]
     if (address !== undefined) {
@@ -90,14 +94,6 @@ const startServer = async (): Promise<{ readonly server: ChildProcess; readonly 
   return fail("kagzi server ended, or was ended after 30 s, without saying that it listens")
 }
 
-const stop = (server: ChildProcess, signal: NodeJS.Signals) => {
-  try {
-    process.kill(-server.pid!, signal)
-  } catch {
-    // the whole group has ended already
-  }
-}
-
 const expectOutput = (what: string, output: string, expected: ReadonlyArray<string>) => {
   const missing = expected.filter((text) => !output.includes(text))
   if (missing.length > 0) fail(`${what} did not print ${missing.map((text) => JSON.stringify(text))}:\n${output}`)
@@ -108,24 +104,25 @@ step("packing and installing")
 install()
 step("compiling the consumer")
 compile()
-step("running it against the installed server")
+step("running it against a server")
 expectOutput("kagzi --help", run("npx", ["--no-install", "kagzi", "--help"], project), ["server", "workflow"])
 const { server, address } = await startServer()
-// npx may end before the server does; the pipe that both write to closes when neither is left
 const closed = once(server, "close")
 try {
-  const output = run(process.execPath, ["consumer.js"], project, { KAGZI_SERVER_ADDRESS: address })
+  const atServer = { KAGZI_SERVER_ADDRESS: address }
+  expectOutput("kagzi health", run("npx", ["--no-install", "kagzi", "health"], project, atServer), ["healthy"])
+  const output = run(process.execPath, ["consumer.js"], project, atServer)
   expectOutput("the consumer", output, ["Hello, packed world", "true function object 4 kagzi.v1.Workflow true"])
-  stop(server, "SIGTERM")
+  server.kill("SIGTERM")
   let stuck = false
   const deadline = setTimeout(() => {
     stuck = true
-    stop(server, "SIGKILL")
+    server.kill("SIGKILL")
   }, 20_000)
   await closed
   clearTimeout(deadline)
   if (stuck) fail("kagzi server did not end within 20 s of SIGTERM")
 } finally {
-  stop(server, "SIGKILL")
+  server.kill("SIGKILL")
 }
 step("passed")

@@ -17,7 +17,10 @@ const built = "node_modules/.cache/kagzi-bench"
 
 /** Compiles the sources as they are now, so that no process spends time or memory on types. */
 export const build = Effect.sync(() => {
-  execFileSync(join(repository, "node_modules/.bin/tsc"), ["-p", "bench"], { cwd: repository, stdio: "inherit" })
+  const run = (program: string, ...args: ReadonlyArray<string>) =>
+    execFileSync(program, args, { cwd: repository, stdio: "inherit" })
+  run(join(repository, "node_modules/.bin/tsc"), "-p", "bench")
+  run(process.execPath, ".ci/bundle.ts", join(built, "cli"))
   writeFileSync(join(repository, built, "package.json"), `{ "type": "module" }`)
 })
 
@@ -46,7 +49,7 @@ export const server = Effect.fnUntraced(function* (
   options: { readonly environment?: Readonly<Record<string, string>>; readonly file?: string } = {}
 ) {
   const file = options.file ?? join(yield* temporaryFolder, "kagzi.db")
-  const child = yield* Process.start(`${built}/src/cli/main.js`, {
+  const child = yield* Process.start(`${built}/cli/main.js`, {
     args: ["server", "--port", "0", "--db-url", `sqlite:${file}`],
     environment: { ...options.environment, KAGZI_LOG_LEVEL: "warn" }
   })
