@@ -1,6 +1,7 @@
 /** What `kagzi server` and `kagzi dev` do: serve until a signal ends the process. */
 import { ConfigProvider, Console, Effect, Layer, Ref } from "effect"
 import { InterruptCode } from "./failure.ts"
+import * as Memory from "./memory.ts"
 
 /** Settings that win over the environment, under the names of its variables; those that are undefined don't. */
 export type Settings = Readonly<Record<string, string | undefined>>
@@ -20,6 +21,7 @@ export const serve = Effect.fnUntraced(function* (settings: Settings) {
   const ready = Layer.effectDiscard(
     Effect.gen(function* () {
       const { address } = yield* KagziServer.KagziServer
+      yield* Memory.limit
       yield* Console.log(`kagzi server listening on ${address}`)
     })
   )
