@@ -41,8 +41,8 @@ const licenceOf = ({ folder, license, name, version }: Package, modules: Readonl
 }
 
 /**
- * An import of node:http asks for the value of each export, and so loads all of `fetch` for the WebSocket among them. In
- * the bundle it has the exports without a getter only.
+ * An import of node:http asks for the value of each export, and so loads all of `fetch` for the WebSocket among them.
+ * Here it has the exports without a getter only.
  */
 const httpWithoutFetch: Plugin = {
   name: "http-without-fetch",
@@ -54,15 +54,26 @@ const httpWithoutFetch: Plugin = {
   }
 }
 
+/** Effect measures text for tables with a table of all scripts, and loads that with the module: here with the first text. */
+const segmenterWhenUsed: Plugin = {
+  name: "segmenter-when-used",
+  transform: (code, id) =>
+    id.endsWith("CliOutput.js")
+      ? code.replace(/new Intl\.Segmenter\([^)]*\)/, "{ segment: (text) => $&.segment(text) }")
+      : undefined
+}
+
 const { output } = await build({
   input: join(root, "src/cli/main.ts"),
   platform: "node",
-  plugins: [httpWithoutFetch],
+  plugins: [httpWithoutFetch, segmenterWhenUsed],
   transform: { target: "es2024" },
   output: {
     dir: folder,
     cleanDir: true,
     comments: false,
+    // a few more modules than a command needs load faster than a file for each set of commands that shares some
+    codeSplitting: { groups: [{ name: "common", minShareCount: 2 }] },
     // names stay, for stack traces
     minify: { compress: true, mangle: false, codegen: true }
   }
