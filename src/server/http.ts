@@ -32,7 +32,7 @@ import type { Entry, Needs } from "./Handler.ts"
 import type { Request, Response } from "./listener.ts"
 import { contentType, metricsPath, scrape } from "./metrics.ts"
 import { readBody } from "./readBody.ts"
-import { makeSessionHandler } from "./session/handler.ts"
+import { makeSessionHandler, type SessionCall } from "./session/handler.ts"
 import { type StandardEntry, serveStandard, standardHandlers } from "./standard.ts"
 
 interface Delivery {
@@ -112,8 +112,9 @@ const unimplemented = (entry: Entry): UniversalHandler => {
 const sessionPath = `/${SessionService.typeName}/${SessionService.method.openSession.name}`
 
 /** Streams both ways need HTTP/2; their messages are written as bytes. */
-const isSession = ({ headers, httpVersionMajor }: Request): boolean =>
-  httpVersionMajor === 2 && /^application\/grpc(\+proto)?($|;)/.test(headers["content-type"] ?? "")
+const isSession = (call: { readonly request: Request; readonly response: Response }): call is SessionCall =>
+  call.request.httpVersionMajor === 2 &&
+  /^application\/grpc(\+proto)?($|;)/.test(call.request.headers["content-type"] ?? "")
 
 const rpcContent = /^application\/(grpc|grpc-web|json|proto|connect\+json|connect\+proto)($|[+; ])/
 
@@ -180,7 +181,7 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
   const run: Run = yield* FiberSet.runtime(fibers)<Needs>()
   const handlers = implemented(entries, draining, run)
   const standards = standardHandlers(standard, draining, yield* Effect.context<Needs>())
-  const sessions = yield* makeSessionHandler(options, draining, run)
+  const sessions = yield* makeSessionHandler(draining, run)
   const unknown = entries[0] === undefined ? undefined : unimplemented(entries[0])
 
   const serve = Effect.fnUntraced(function* (
@@ -216,7 +217,13 @@ export const makeRequestHandler = Effect.fnUntraced(function* (
         Effect.sync(() => response.destroy())
       )
     )
-    const other = path === sessionPath && isSession(request) ? sessions : standards.get(path)
+    const call = { request, response }
+    if (path === sessionPath && isSession(call)) {
+      endWithAnswer(response)
+      sessions(call)
+      return
+    }
+    const other = standards.get(path)
     if (other !== undefined) {
       endWithAnswer(response)
       run(failed(serveStandard(other, request, response)))

@@ -1,7 +1,10 @@
 /** Events on their way to a client. Those of one turn of the event loop go in one message. */
-import { create } from "@bufbuild/protobuf"
-import { WireType } from "@bufbuild/protobuf/wire"
-import { type OpenSessionResponse, OpenSessionResponseSchema } from "../../../gen/kagzi/v1/session_pb.ts"
+import { OpenSessionResponseSchema } from "../../../gen/kagzi/v1/session_pb.ts"
+import type { KagziError } from "../../KagziError.ts"
+import * as Envelopes from "../../protocol/envelopes.ts"
+
+/** Before each event in a message. */
+const eventsTag = (OpenSessionResponseSchema.field.events.number << 3) | 2
 
 /** A message is not made larger than this unless a single event is, in bytes. */
 const messageBytes = 1_048_576
@@ -15,31 +18,32 @@ interface Queued {
   readonly undo: (() => void) | undefined
 }
 
-type Taken = IteratorResult<OpenSessionResponse, undefined>
-
-interface Reader {
-  readonly resolve: (taken: Taken) => void
-  readonly reject: (reason: unknown) => void
+/** The connection. */
+export interface Sink {
+  /** Takes the bytes of a message, after what gRPC puts before it. False when it wants no more until it says so. */
+  readonly write: (bytes: Uint8Array) => boolean
+  /** Nothing more comes. */
+  readonly end: (error: KagziError | undefined) => void
 }
 
 export interface Watcher {
   /** The connection has taken events, so that there is room for more. */
   readonly onTaken: () => void
-  /** The connection takes no more. */
-  readonly onClosed: () => void
 }
 
-/** To be read by the one connection that it is for. */
-export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefined> {
+export class Outbox {
   /** About how many bytes of memory wait to be taken. */
   bytes = 0
   readonly #watcher: Watcher
+  readonly #sink: Sink
   #queue: Array<Queued> = []
-  #reader: Reader | undefined
+  #writable = true
   #scheduled = false
-  #end: { readonly error: unknown } | undefined
+  #end: { readonly error: KagziError | undefined } | undefined
+  #ended = false
 
-  constructor(watcher: Watcher) {
+  constructor(sink: Sink, watcher: Watcher) {
+    this.#sink = sink
     this.#watcher = watcher
   }
 
@@ -55,7 +59,7 @@ export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefi
   }
 
   /** After what waits to be taken the stream ends, with an error if there is one. */
-  end(error?: unknown): void {
+  end(error?: KagziError): void {
     if (this.#end !== undefined) return
     this.#end = { error }
     this.#schedule()
@@ -69,28 +73,14 @@ export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefi
     for (const { undo } of queue) undo?.()
   }
 
-  next(): Promise<Taken> {
-    return new Promise((resolve, reject) => {
-      this.#reader = { resolve, reject }
-      if (this.#queue.length > 0 || this.#end !== undefined) this.#deliver()
-    })
-  }
-
-  return(): Promise<Taken> {
-    this.#watcher.onClosed()
-    return Promise.resolve({ done: true, value: undefined })
-  }
-
-  throw(): Promise<Taken> {
-    return this.return()
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this
+  /** The connection takes more. */
+  drained(): void {
+    this.#writable = true
+    this.#deliver()
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#reader === undefined) return
+    if (this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
@@ -99,33 +89,35 @@ export class Outbox implements AsyncIterableIterator<OpenSessionResponse, undefi
   }
 
   #deliver(): void {
-    const reader = this.#reader
-    if (reader === undefined) return
-    if (this.#queue.length > 0) {
-      this.#reader = undefined
-      reader.resolve({ done: false, value: this.#take() })
-      this.#watcher.onTaken()
-    } else if (this.#end !== undefined) {
-      this.#reader = undefined
-      if (this.#end.error === undefined) reader.resolve({ done: true, value: undefined })
-      else reader.reject(this.#end.error)
+    let taken = false
+    while (this.#writable && this.#queue.length > 0) {
+      taken = true
+      this.#writable = this.#sink.write(this.#take())
     }
+    if (taken) this.#watcher.onTaken()
+    if (this.#end === undefined || this.#queue.length > 0 || this.#ended) return
+    this.#ended = true
+    this.#sink.end(this.#end.error)
   }
 
-  #take(): OpenSessionResponse {
-    const message = create(OpenSessionResponseSchema)
-    message.$unknown = []
+  #take(): Uint8Array {
     let count = 0
     let size = 0
     for (const { bytes } of this.#queue) {
       if (count > 0 && size + bytes.byteLength > messageBytes) break
       size += bytes.byteLength
       count++
-      // what was written already goes out as it is
-      message.$unknown.push({ no: 1, wireType: WireType.LengthDelimited, data: bytes })
+    }
+    // what was written already goes out as it is
+    const message = Envelopes.allocate(size + count)
+    let at = message.at
+    for (const { bytes } of count === this.#queue.length ? this.#queue : this.#queue.slice(0, count)) {
+      message.bytes[at] = eventsTag
+      message.bytes.set(bytes, at + 1)
+      at += 1 + bytes.byteLength
     }
     this.bytes -= size + count * overhead
     this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count)
-    return message
+    return message.bytes
   }
 }

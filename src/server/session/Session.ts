@@ -20,7 +20,7 @@ import { readRun, readUuid } from "../checks.ts"
 import * as Commands from "../commands.ts"
 import { makeEncoder } from "./encode.ts"
 import * as Events from "./events.ts"
-import { Outbox } from "./Outbox.ts"
+import { Outbox, type Sink } from "./Outbox.ts"
 
 /** Nothing more is read while so many commands, or commands of so many bytes, are unanswered. */
 const maximumUnanswered = 1_000
@@ -69,17 +69,17 @@ export class Session {
   #unanswered = 0
   #unansweredBytes = 0
   #state: "open" | "ending" | "closed" = "open"
-  #error: unknown
+  #error: KagziError.KagziError | undefined
   #onRoom: (() => void) | undefined
 
-  constructor(needs: Needs) {
+  constructor(needs: Needs, sink: Sink) {
     this.#needs = needs
     this.#making = {
       newId: needs.engine.newIdUnsafe,
       maxPayloadBytes: needs.maxPayloadBytes,
       warn: (message) => needs.fork(Effect.logWarning(message))
     }
-    this.outbox = new Outbox({ onTaken: () => this.#relieved(), onClosed: () => this.close() })
+    this.outbox = new Outbox(sink, { onTaken: () => this.#relieved() })
   }
 
   /** Whether more may be read. */
@@ -87,10 +87,11 @@ export class Session {
     return this.#state === "open"
   }
 
-  /** Calls back, at once or later, when there is room for more commands. */
-  whenRoom(callback: () => void): void {
-    if (this.#isFull) this.#onRoom = callback
-    else callback()
+  /** Whether there is room for more commands. When there is not, calls back when there is. */
+  hasRoom(callback: () => void): boolean {
+    if (!this.#isFull) return true
+    this.#onRoom = callback
+    return false
   }
 
   /** Carries out what a message says. A message that makes no sense is answered by the reason. */
@@ -106,7 +107,7 @@ export class Session {
   }
 
   /** Takes nothing new, and ends the stream when all commands are answered. Waits for results are not seen through. */
-  end(error?: unknown): void {
+  end(error?: KagziError.KagziError): void {
     if (this.#state !== "open") return
     this.#state = "ending"
     this.#error = error

@@ -1,72 +1,104 @@
 /** How sessions come in: as a stream each, which ends when the server goes down. */
-import { ConnectError, type ConnectRouterOptions, createConnectRouter, type HandlerContext } from "@connectrpc/connect"
-import type { UniversalHandler } from "@connectrpc/connect/protocol"
-import { Effect, type Fiber } from "effect"
-import { type OpenSessionRequest, SessionService } from "../../../gen/kagzi/v1/session_pb.ts"
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2"
+import { fromBinary } from "@bufbuild/protobuf"
+import { ConnectError } from "@connectrpc/connect"
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc"
+import { Effect, type Fiber, Result } from "effect"
+import { OpenSessionRequestSchema } from "../../../gen/kagzi/v1/session_pb.ts"
 import { Engine } from "../../engine/Engine.ts"
 import * as KagziError from "../../KagziError.ts"
-import { detailHeader, detailHeaderValue, toHandlerError } from "../../protocol/errors.ts"
-import { classify } from "../errorEncoding.ts"
+import * as Envelopes from "../../protocol/envelopes.ts"
+import { detailHeader, detailHeaderValue, refusal, statusCode } from "../../protocol/errors.ts"
+import { classify, complete, maxMessageBytes } from "../errorEncoding.ts"
 import { MaxPayloadBytes } from "../Settings.ts"
 import { type Needs, Session } from "./Session.ts"
 
-/** Reads commands as fast as the session has room for them. */
-const read = (session: Session, requests: AsyncIterable<OpenSessionRequest>, context: HandlerContext): void => {
-  const iterator = requests[Symbol.asyncIterator]()
-  const next = (): void => {
-    if (!session.isOpen) return
-    session.whenRoom(() => {
-      if (session.isOpen) iterator.next().then(received, broken)
-    })
+const nothing = new Uint8Array(0)
+
+/** What a stream ends with. */
+const trailersOf = (error: KagziError.KagziError | undefined): Headers => {
+  if (error === undefined) return setTrailerStatus(new Headers(), undefined)
+  const detail = refusal(error)
+  const trailer = setTrailerStatus(new Headers(), new ConnectError(detail.message, statusCode(detail.code)))
+  trailer.set(detailHeader, detailHeaderValue(detail))
+  return complete("grpc", { status: 200, header: new Headers(), body: nothing, trailer }).header
+}
+
+/** A stream as it comes in. */
+export interface SessionCall {
+  readonly request: Http2ServerRequest
+  readonly response: Http2ServerResponse
+}
+
+/** Takes messages as fast as the session has room for them. */
+const converse = (needs: Needs, { request: { stream }, response }: SessionCall): Session => {
+  const session = new Session(needs, {
+    write: (bytes) => stream.write(bytes),
+    end: (error) => {
+      response.addTrailers(Object.fromEntries(trailersOf(error)))
+      response.end()
+    }
+  })
+  let messages: Array<Uint8Array> = []
+  let isComplete = false
+
+  const read = (): void => {
+    let done = 0
+    for (const message of messages) {
+      if (!session.isOpen || !session.hasRoom(read)) break
+      done++
+      const decoded = Result.try({ try: () => fromBinary(OpenSessionRequestSchema, message), catch: String })
+      const problem = Result.isSuccess(decoded)
+        ? session.receive(decoded.success)
+        : new KagziError.InvalidArgument({ message: `The request can't be decoded: ${decoded.failure}` })
+      if (problem !== undefined) session.end(problem)
+    }
+    messages = messages.slice(done)
+    if (messages.length > 0) stream.pause()
+    else if (isComplete) session.end()
+    else stream.resume()
   }
-  const received = (result: IteratorResult<OpenSessionRequest>): void => {
-    const problem = result.done === true ? undefined : session.receive(result.value)
-    if (result.done === true) session.end()
-    else if (problem === undefined) next()
-    else session.end(toHandlerError(problem, context))
-  }
-  const broken = (reason: unknown): void => {
-    const { code, detail } = classify(ConnectError.from(reason))
-    context.responseTrailer.set(detailHeader, detailHeaderValue(detail))
-    session.end(new ConnectError(detail.message, code))
-  }
-  next()
+
+  const split = Envelopes.splitter(maxMessageBytes, (message) => messages.push(message))
+  stream.on("data", (chunk: Uint8Array) => {
+    const problem = session.isOpen ? split(chunk) : undefined
+    read()
+    if (problem !== undefined) session.end(KagziError.fromDetail(classify(problem).detail))
+  })
+  stream.once("end", () => {
+    isComplete = true
+    if (messages.length === 0) session.end()
+  })
+  stream.on("drain", () => session.outbox.drained())
+  response.writeHead(200, { "content-type": "application/grpc+proto" })
+  return session
 }
 
 /** What answers `OpenSession`. */
 export const makeSessionHandler = Effect.fnUntraced(function* (
-  options: ConnectRouterOptions,
   draining: Effect.Effect<void>,
   run: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown, unknown>
-): Effect.fn.Return<UniversalHandler, never, Engine> {
-  const sessions = new Map<Session, HandlerContext>()
-  const interrupt = (session: Session, message: string): void => {
-    const context = sessions.get(session)
-    if (context === undefined) return
-    session.end(toHandlerError(new KagziError.Unavailable({ message }), context))
-  }
+): Effect.fn.Return<(call: SessionCall) => void, never, Engine> {
+  const sessions = new Set<Session>()
+  const interrupt = (session: Session, message: string): void => session.end(new KagziError.Unavailable({ message }))
   const needs: Needs = { engine: yield* Engine, maxPayloadBytes: yield* MaxPayloadBytes, fork: run, interrupt }
+  let isDraining = false
   run(
     Effect.andThen(
       draining,
       Effect.sync(() => {
-        for (const session of [...sessions.keys()]) interrupt(session, "The server is shutting down")
+        isDraining = true
+        for (const session of [...sessions]) interrupt(session, "The server is shutting down")
       })
     )
   )
-  const router = createConnectRouter(options)
-  router.rpc(SessionService.method.openSession, (requests, context) => {
-    const session = new Session(needs)
-    sessions.set(session, context)
-    const gone = (): void => {
+  return (call) => {
+    const session = converse(needs, call)
+    sessions.add(session)
+    call.request.stream.once("close", () => {
       sessions.delete(session)
       session.close()
-    }
-    context.signal.addEventListener("abort", gone)
-    if (context.signal.aborted) gone()
-    read(session, requests, context)
-    return session.outbox
-  })
-  // one for each method of the router
-  return router.handlers[0] as UniversalHandler
+    })
+    if (isDraining) interrupt(session, "The server is shutting down")
+  }
 })
