@@ -366,6 +366,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
         const reason = yield* Effect.flip(converse)
         const at = stream
         if (at?.heardAt === undefined && !isLost(reason)) {
+          yield* Effect.logWarning("No stream comes through to the server: single calls take its place", reason.message)
           stream = undefined
           options.onUnusable()
           giveUp(new Unusable({ cause: reason }))
