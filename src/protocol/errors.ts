@@ -20,6 +20,14 @@ export const detailHeader = "grpc-status-details-bin"
  */
 export const renamedDetailHeader = "kagzi-error-detail-bin"
 
+/** Hides it. */
+export const renameDetail = (headers: Headers): void => {
+  const value = headers.get(detailHeader)
+  if (value === null) return
+  headers.delete(detailHeader)
+  headers.set(renamedDetailHeader, value)
+}
+
 interface Refusal {
   readonly code: Code
   /** Whether the server's own refusals with that code tell the caller not to retry. */

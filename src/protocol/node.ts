@@ -4,7 +4,7 @@
  * gRPC runs over cleartext HTTP/2 (or TLS for `https`), gRPC-Web and Connect over HTTP/1.1.
  */
 import { Code, ConnectError, type Transport } from "@connectrpc/connect"
-import { createNodeHttpClient, Http2SessionManager, type NodeHttpClientOptions } from "@connectrpc/connect-node"
+import { createNodeHttpClient, Http2SessionManager } from "@connectrpc/connect-node"
 import type { UniversalClientFn } from "@connectrpc/connect/protocol"
 import { createTransport as createConnectTransport } from "@connectrpc/connect/protocol-connect"
 import { createTransport as createGrpcTransport } from "@connectrpc/connect/protocol-grpc"
@@ -13,7 +13,7 @@ import { Effect, Layer, Redacted, Result, type Scope } from "effect"
 import { InvalidArgument } from "../KagziError.ts"
 import * as Address from "./address.ts"
 import * as Duplex from "./duplex.ts"
-import { detailHeader, fromConnectError, renamedDetailHeader } from "./errors.ts"
+import { fromConnectError, renameDetail } from "./errors.ts"
 import { Rpc, type Shape } from "./Rpc.ts"
 import { traceparent, traceparentHeader } from "../TraceContext.ts"
 
@@ -39,17 +39,6 @@ export interface Options {
   readonly callsPerConnection?: number
 }
 
-type SessionManager = ReturnType<
-  NonNullable<Extract<NodeHttpClientOptions, { readonly httpVersion: "2" }>["sessionProvider"]>
->
-
-const renameDetail = (headers: Headers) => {
-  const value = headers.get(detailHeader)
-  if (value === null) return
-  headers.delete(detailHeader)
-  headers.set(renamedDetailHeader, value)
-}
-
 /** Hides the detail header from connect-es; `renamedDetailHeader` says why. Trailers are there when the body ends. */
 const renaming =
   (client: UniversalClientFn): UniversalClientFn =>
@@ -68,6 +57,8 @@ const renaming =
       return { ...response, body: { [Symbol.asyncIterator]: () => body } }
     })
 
+const readMaxBytes = (options: Options) => options.readMaxBytes ?? 16 * 1024 * 1024
+
 const transportOptions = (origin: string, options: Options, httpClient: UniversalClientFn) => ({
   baseUrl: origin,
   httpClient,
@@ -76,7 +67,7 @@ const transportOptions = (origin: string, options: Options, httpClient: Universa
   acceptCompression: [],
   sendCompression: null,
   compressMinBytes: 1024,
-  readMaxBytes: options.readMaxBytes ?? 16 * 1024 * 1024,
+  readMaxBytes: readMaxBytes(options),
   writeMaxBytes: 0xffff_ffff
 })
 
@@ -86,11 +77,15 @@ interface Connection {
   calls: number
 }
 
+interface Http2Connection extends Connection {
+  readonly sessions: Duplex.SessionManager
+}
+
 /**
  * The manager stops listening to a session before a pending error of it is emitted, when it is told to abort in
  * between. An error that nobody hears would end the process.
  */
-const guarded = (manager: Http2SessionManager): SessionManager => {
+const guarded = (manager: Http2SessionManager): Duplex.SessionManager => {
   let known: unknown
   return {
     authority: manager.authority,
@@ -106,7 +101,7 @@ const guarded = (manager: Http2SessionManager): SessionManager => {
   }
 }
 
-const http2Connection = (origin: string, options: Options): Connection => {
+const http2Connection = (origin: string, options: Options): Http2Connection => {
   const session = new Http2SessionManager(
     origin,
     {
@@ -119,6 +114,7 @@ const http2Connection = (origin: string, options: Options): Connection => {
   const httpClient = renaming(createNodeHttpClient({ httpVersion: "2", sessionProvider: () => sessions }))
   return {
     transport: createGrpcTransport(transportOptions(origin, options, httpClient)),
+    sessions,
     close: () => session.abort(new ConnectError("connection closed", Code.Canceled)),
     calls: 0
   }
@@ -140,8 +136,8 @@ const http1Connection = (origin: string, options: Options, protocol: "grpc-web" 
 }
 
 /** Takes the first connection with room for a call, and opens another when there is none. */
-const pool = (open: () => Connection, callsPerConnection: number) => {
-  const connections: Array<Connection> = []
+const pool = <C extends Connection>(open: () => C, callsPerConnection: number) => {
+  const connections: Array<C> = []
   const take = () => {
     const free = connections.find((connection) => connection.calls < callsPerConnection)
     if (free !== undefined) {
@@ -177,37 +173,39 @@ export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Sc
     const { protocol = "grpc" } = options
     const auth = authorization(options.apiKey)
     const peer = `the server at ${origin}`
-    const connections =
-      protocol === "grpc"
-        ? pool(() => http2Connection(origin, options), options.callsPerConnection ?? 100)
-        : pool(() => http1Connection(origin, options, protocol), Number.POSITIVE_INFINITY)
+    const calling =
+      ({ release, take }: ReturnType<typeof pool>): Shape["call"] =>
+      (method, input, callOptions = {}) =>
+        Effect.contextWith((context: Parameters<typeof traceparent>[0]) => {
+          const parent = traceparent(context)
+          const headers = {
+            ...auth,
+            ...(parent === undefined ? {} : { [traceparentHeader]: parent }),
+            ...callOptions.headers
+          }
+          return Effect.acquireUseRelease(
+            take,
+            ({ transport }) =>
+              Effect.tryPromise({
+                try: (signal) => transport.unary(method, signal, callOptions.timeoutMillis, headers, input),
+                catch: (reason) => fromConnectError(reason, peer)
+              }),
+            release
+          )
+        }).pipe(Effect.map((response) => response.message))
+    if (protocol !== "grpc") {
+      // Both directions at once take HTTP/2.
+      const connections = pool(() => http1Connection(origin, options, protocol), Number.POSITIVE_INFINITY)
+      yield* Effect.addFinalizer(() => connections.close)
+      return { call: calling(connections) }
+    }
+    const connections = pool(() => http2Connection(origin, options), options.callsPerConnection ?? 100)
     yield* Effect.addFinalizer(() => connections.close)
-
-    const call: Shape["call"] = (method, input, callOptions = {}) =>
-      Effect.contextWith((context: Parameters<typeof traceparent>[0]) => {
-        const parent = traceparent(context)
-        const headers = {
-          ...auth,
-          ...(parent === undefined ? {} : { [traceparentHeader]: parent }),
-          ...callOptions.headers
-        }
-        return Effect.acquireUseRelease(
-          connections.take,
-          ({ transport }) =>
-            Effect.tryPromise({
-              try: (signal) => transport.unary(method, signal, callOptions.timeoutMillis, headers, input),
-              catch: (reason) => fromConnectError(reason, peer)
-            }),
-          connections.release
-        )
-      }).pipe(Effect.map((response) => response.message))
-    // Both directions at once take HTTP/2.
-    if (protocol !== "grpc") return { call }
     const open: NonNullable<Shape["open"]> = (method) =>
-      Effect.flatMap(Effect.acquireRelease(connections.take, connections.release), ({ transport }) =>
-        Duplex.open(transport, method, auth, peer)
+      Effect.flatMap(Effect.acquireRelease(connections.take, connections.release), ({ sessions }) =>
+        Duplex.open({ sessions, headers: auth, readMaxBytes: readMaxBytes(options), peer }, method)
       )
-    return { call, open }
+    return { call: calling(connections), open }
   })
 
 /** `make` as a layer. */
