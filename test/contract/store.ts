@@ -5,6 +5,7 @@ import type { Store, StoreError } from "../../src/store/Store.ts"
 import { caseOf } from "./store/case.ts"
 import { admin } from "./store/admin.ts"
 import { reads } from "./store/reads.ts"
+import { rollbacks } from "./store/rollbacks.ts"
 import { schedules } from "./store/schedules.ts"
 import { transactions } from "./store/transactions.ts"
 import { wants } from "./store/wants.ts"
@@ -14,6 +15,7 @@ export const storeContract = (name: string, layer: Layer.Layer<Store, StoreError
   const test = caseOf(layer)
   describe(`store contract: ${name}`, () => {
     transactions(test)
+    rollbacks(test)
     wants(test)
     reads(test)
     admin(test)

@@ -43,7 +43,8 @@ export const make = ({ attempt, file, prepare, rollback: undo }: Database): Shap
 
   const rollback = () => {
     undo()
-    queries.runs.rolledBack()
+    const { limits, namespaces, runs, workers } = queries
+    for (const kept of [limits, namespaces, runs, workers]) kept.rolledBack()
   }
   const findRun = (namespace: string, runId: string) => {
     const stored = queries.runs.byId(runId)

@@ -12,6 +12,12 @@ export const rowsOf = (columns: ReadonlyArray<string>, rows: number): string =>
 export const assignments = (columns: ReadonlyArray<string>): string =>
   columns.map((column) => `${column} = ?`).join(", ")
 
+/**
+ * `LIMIT` with a parameter. SQLite plans a query anew whenever a parameter is bound that is the limit as it stands, which
+ * takes ten times as long as to find a row.
+ */
+export const limitParameter = "LIMIT CAST(? AS INTEGER)"
+
 /** The columns of a table under another name. */
 export const prefixed = (alias: string, columns: ReadonlyArray<string>): string =>
   columns.map((column) => `${alias}.${column}`).join(", ")

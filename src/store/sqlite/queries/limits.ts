@@ -2,20 +2,22 @@
 import type { Types } from "effect"
 import type { Occupancy, WorkerRecord } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
+import { limitParameter } from "../rows.ts"
 
 /** Stands for the whole queue in place of a workflow type, which is never empty. */
 const wholeQueue = ""
 
 export const sql = {
+  any: "SELECT 1 FROM worker_limits LIMIT 1",
   smallest: `SELECT max_concurrent FROM worker_limits WHERE namespace = ? AND task_queue = ? AND workflow_type = ?
     ORDER BY max_concurrent LIMIT 1`,
   // LIMIT ends the count one above the limit. Where it leaves leases out, one of those counted still ends before there
   // is room again, so that the time is never too late.
   ofQueue: `SELECT count(*), min(due_at) FROM
-    (SELECT due_at FROM runs WHERE namespace = ? AND task_queue = ? AND status = 2 AND due_at > ? LIMIT ?)`,
+    (SELECT due_at FROM runs WHERE namespace = ? AND task_queue = ? AND status = 2 AND due_at > ? ${limitParameter})`,
   ofType: `SELECT count(*), min(due_at) FROM
     (SELECT due_at FROM runs WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND status = 2 AND due_at > ?
-      LIMIT ?)`,
+      ${limitParameter})`,
   insert: `INSERT INTO worker_limits (namespace, task_queue, workflow_type, max_concurrent, worker_id)
     VALUES (?, ?, ?, ?, ?)`,
   remove: "DELETE FROM worker_limits WHERE worker_id = ?"
@@ -33,6 +35,7 @@ export interface Limits {
   ) => ReadonlyArray<Occupancy>
   /** Notes what a worker declares, once it is written. `before` is the row as it was, where that is known. */
   readonly update: (worker: WorkerRecord, before: WorkerRecord | undefined) => void
+  readonly rolledBack: () => void
 }
 
 const declared = (worker: WorkerRecord): ReadonlyArray<readonly [workflowType: string, limit: number]> => {
@@ -42,15 +45,20 @@ const declared = (worker: WorkerRecord): ReadonlyArray<readonly [workflowType: s
 }
 
 export const make = (prepare: Prepare): Limits => {
+  const any = prepare<readonly [1]>(sql.any)
   const smallest = prepare<readonly [limit: number]>(sql.smallest)
   const ofQueue = prepare<CountRow>(sql.ofQueue)
   const ofType = prepare<CountRow>(sql.ofType)
   const insert = prepare(sql.insert)
   const remove = prepare(sql.remove)
 
+  // whether there are any at all, where that is known: most servers have none
+  let areThere: boolean | undefined
   return {
     occupancy: (namespace, taskQueue, workflowTypes, now) => {
       const found: Array<Occupancy> = []
+      areThere ??= any.get() !== undefined
+      if (!areThere) return found
       for (const workflowType of new Set([wholeQueue, ...workflowTypes])) {
         const limit = smallest.get(namespace, taskQueue, workflowType)?.[0]
         if (limit === undefined) continue
@@ -68,10 +76,14 @@ export const make = (prepare: Prepare): Limits => {
     update: (worker, before) => {
       const now = declared(worker)
       if (before !== undefined && JSON.stringify(now) === JSON.stringify(declared(before))) return
+      areThere = undefined
       remove.run(worker.workerId)
       for (const [workflowType, limit] of now) {
         insert.run(worker.namespace, worker.taskQueue, workflowType, limit, worker.workerId)
       }
+    },
+    rolledBack: () => {
+      areThere = undefined
     }
   }
 }

@@ -4,7 +4,7 @@ import type { Run, Step } from "../../../Run.ts"
 import { type Cursor, type Page, pageBytes, type RunFilter } from "../../Store.ts"
 import { runStatus } from "../codes.ts"
 import type { Prepare } from "../database.ts"
-import { toPayload } from "../rows.ts"
+import { limitParameter, toPayload } from "../rows.ts"
 import { type RunRow, runColumns, runTables, toRun, toRunRecord } from "../runRow.ts"
 import { payloadBytes, type StepRow, stepColumns, toStep } from "../stepRow.ts"
 import type { StoredRun } from "../RunCache.ts"
@@ -68,7 +68,7 @@ export const runPage = (filter: RunFilter, paging: Paging): Condition => {
     ...(after === undefined ? [] : [{ sql: "(r.created_at, r.run_id) < (?, ?)", params: [after.at, after.id] }])
   ])
   return {
-    sql: `${full(indexFor(filter))} ${rows.sql} ORDER BY r.created_at DESC, r.run_id DESC LIMIT ?`,
+    sql: `${full(indexFor(filter))} ${rows.sql} ORDER BY r.created_at DESC, r.run_id DESC ${limitParameter}`,
     params: [...rows.params, limit + 1]
   }
 }
@@ -92,7 +92,7 @@ export const stepPage = (run: StoredRun, name: string | undefined, { after, limi
     ...(after === undefined ? [] : [{ sql: rest, params: [after.at, after.id] }])
   ])
   return {
-    sql: `SELECT ${stepColumns.join(", ")} FROM steps INDEXED BY steps_by_age ${rows.sql} ORDER BY created_at, seq LIMIT ?`,
+    sql: `SELECT ${stepColumns.join(", ")} FROM steps INDEXED BY steps_by_age ${rows.sql} ORDER BY created_at, seq ${limitParameter}`,
     params: [...rows.params, limit + 1]
   }
 }

@@ -54,7 +54,9 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
   }
   for (const id of wants.runs) add(foundRuns, runId, runs.byId(id)?.run)
   for (const { externalId, namespace } of wants.externalIds) {
-    add(foundRuns, runId, runs.byExternalId(namespace, externalId)?.run)
+    const found = runs.byExternalId(namespace, externalId)
+    if (found === undefined) runs.noteUnused(namespace, externalId)
+    else foundRuns.set(found.run.runId, found.run)
   }
   const occupancy = new Map<string, Occupancy>()
   const note = (found: ReadonlyArray<Occupancy>) => {

@@ -7,7 +7,7 @@ import type { RunRecord, Wants } from "../../Store.ts"
 import { runStatuses } from "../codes.ts"
 import type { Prepare } from "../database.ts"
 import { RunCache, type StoredRun } from "../RunCache.ts"
-import { assignments, fromMetadata, placeholders, rowsOf, toPayload } from "../rows.ts"
+import { assignments, fromMetadata, limitParameter, placeholders, rowsOf, toPayload } from "../rows.ts"
 import {
   hasProgressed,
   progressValues,
@@ -38,7 +38,7 @@ export const sql = {
   // one type at a time: the index gives the order of claims within a type, so LIMIT ends the scan
   claimable: `SELECT due_at, priority, created_at, run_id FROM runs
     WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND due_at <= ?
-    ORDER BY due_at, priority DESC, created_at, run_id LIMIT ?`,
+    ORDER BY due_at, priority DESC, created_at, run_id ${limitParameter}`,
   nextDue: `SELECT due_at FROM runs
     WHERE namespace = ? AND task_queue = ? AND workflow_type = ? AND due_at IS NOT NULL ORDER BY due_at LIMIT 1`,
   insert: `INSERT INTO runs (${runWritten.join(", ")}) VALUES (${placeholders(runWritten)})`,
@@ -63,12 +63,16 @@ type ClaimRow = readonly [dueAt: number, priority: number, createdAt: number, ru
 const claimOrder = (a: ClaimRow, b: ClaimRow): number =>
   a[0] - b[0] || b[1] - a[1] || a[2] - b[2] || (a[3] < b[3] ? -1 : a[3] > b[3] ? 1 : 0)
 
+const externalKey = (namespace: string, externalId: string) => `${namespace.length} ${namespace}${externalId}`
+
 type PayloadRow = readonly [data: Uint8Array | null, metadata: string | null]
 
 export interface Runs {
   readonly byId: (runId: string) => StoredRun | undefined
   /** The newest run with that id: only the newest can be active. */
   readonly byExternalId: (namespace: string, externalId: string) => StoredRun | undefined
+  /** To be told that no run has that id, by the transaction under way, which then need not look again to insert one. */
+  readonly noteUnused: (namespace: string, externalId: string) => void
   readonly byWorker: (workerId: string) => ReadonlyArray<StoredRun>
   /** Ids of claimable runs in the order of claims; up to the limit of each type where the queue is limited. */
   readonly claimable: (claim: Claim, limited: boolean) => ReadonlyArray<string>
@@ -91,6 +95,8 @@ export interface Runs {
 
 export const make = (prepare: Prepare): Runs => {
   const cache = new RunCache()
+  /** External ids that no run has, as the transaction under way found out. */
+  const unused = new Set<string>()
   const byId = prepare<RunRow>(sql.byId)
   const byExternalId = prepare<RunRow>(sql.byExternalId)
   const newestStatus = prepare<readonly [status: number]>(sql.newestStatus)
@@ -116,6 +122,9 @@ export const make = (prepare: Prepare): Runs => {
   return {
     byId: (runId) => cache.get(runId) ?? keepFound(byId.get(runId)),
     byExternalId: (namespace, externalId) => keepFound(byExternalId.get(namespace, externalId)),
+    noteUnused: (namespace, externalId) => {
+      unused.add(externalKey(namespace, externalId))
+    },
     byWorker: (workerId) => byWorker.all(workerId).map(keep),
     claimable: ({ dueBy, limit, namespace, taskQueue, workflowTypes }, limited) => {
       const found = Array.from(new Set(workflowTypes), (type) =>
@@ -133,7 +142,7 @@ export const make = (prepare: Prepare): Runs => {
       return earliest
     },
     insert: (run) => {
-      if (!isTerminal(run.status)) {
+      if (!unused.delete(externalKey(run.namespace, run.externalId)) && !isTerminal(run.status)) {
         const newest = newestStatus.get(run.namespace, run.externalId)
         if (newest !== undefined && !isTerminal(runStatuses[newest[0]]!)) return false
       }
@@ -156,9 +165,13 @@ export const make = (prepare: Prepare): Runs => {
     flush: () => {
       for (const rows of [progress, inputs, outputs]) rows.flush()
     },
-    committed: () => cache.committed(),
+    committed: () => {
+      cache.committed()
+      unused.clear()
+    },
     rolledBack: () => {
       cache.rolledBack()
+      unused.clear()
       for (const rows of [progress, inputs, outputs]) rows.drop()
     }
   }

@@ -3,7 +3,7 @@ import type { Payload } from "../../../Run.ts"
 import type { Schedule } from "../../../Schedule.ts"
 import type { Changes, Cursor, Page, RunRecord, ScheduleRecord, Wants } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
-import { assignments, fromMetadata, placeholders, prefixed, toPayload } from "../rows.ts"
+import { assignments, fromMetadata, limitParameter, placeholders, prefixed, toPayload } from "../rows.ts"
 import { type RunRow, runColumns, runTables, toRunRecord } from "../runRow.ts"
 import {
   type ScheduleRow,
@@ -25,7 +25,7 @@ export const sql = {
   get: `${full("")} WHERE s.schedule_id = ? AND s.namespace = ?`,
   byDue: `SELECT ${columns} FROM schedules
     WHERE enabled = 1 AND next_fire_at IS NOT NULL AND (next_fire_at, schedule_id) > (?, ?)
-    ORDER BY next_fire_at, schedule_id LIMIT ?`,
+    ORDER BY next_fire_at, schedule_id ${limitParameter}`,
   totals: "SELECT count(*), count(*) FILTER (WHERE enabled = 1) FROM schedules",
   totalsOfNamespace: `SELECT count(*), count(*) FILTER (WHERE enabled = 1)
     FROM schedules INDEXED BY schedules_by_age WHERE namespace = ?`,
@@ -62,7 +62,7 @@ export const schedulePage = (filter: ScheduleFilter, { after, limit }: Paging): 
     ...(after === undefined ? [] : [{ sql: "(s.created_at, s.schedule_id) < (?, ?)", params: [after.at, after.id] }])
   ])
   return {
-    sql: `${full(`INDEXED BY ${index}`)} ${rows.sql} ORDER BY s.created_at DESC, s.schedule_id DESC LIMIT ?`,
+    sql: `${full(`INDEXED BY ${index}`)} ${rows.sql} ORDER BY s.created_at DESC, s.schedule_id DESC ${limitParameter}`,
     params: [...rows.params, limit + 1]
   }
 }

@@ -11,7 +11,8 @@ import type {
 } from "../../Store.ts"
 import { workerStatus } from "../codes.ts"
 import type { Prepare } from "../database.ts"
-import { assignments, placeholders } from "../rows.ts"
+import { RowCache } from "../RowCache.ts"
+import { assignments, limitParameter, placeholders } from "../rows.ts"
 import {
   type NamespaceRow,
   namespaceColumns,
@@ -43,7 +44,7 @@ export const sql = {
   update: `UPDATE workers SET ${assignments(workerMutable)} WHERE worker_id = ?`,
   namespace: `SELECT ${namespaceColumns.join(", ")} FROM namespaces WHERE namespace = ?`,
   // no name is empty
-  namespaces: `SELECT ${namespaceColumns.join(", ")} FROM namespaces WHERE namespace > ? ORDER BY namespace LIMIT ?`,
+  namespaces: `SELECT ${namespaceColumns.join(", ")} FROM namespaces WHERE namespace > ? ORDER BY namespace ${limitParameter}`,
   countNamespaces: "SELECT count(*) FROM namespaces",
   insertNamespace: `INSERT INTO namespaces (${namespaceColumns.join(", ")}) VALUES (${placeholders(namespaceColumns)})`,
   updateNamespace: `UPDATE namespaces SET ${assignments(namespaceMutable)} WHERE namespace = ?`
@@ -62,6 +63,7 @@ export interface Workers {
   readonly insert: (worker: WorkerRecord) => void
   /** Answers whether the worker exists. */
   readonly update: (worker: WorkerRecord) => boolean
+  readonly rolledBack: () => void
 }
 
 export const make = (prepare: Prepare): Workers => {
@@ -75,14 +77,16 @@ export const make = (prepare: Prepare): Workers => {
   const countAll = prepare<WorkerCountRow>(sql.countAll)
   const count = prepare<WorkerCountRow>(sql.count)
 
+  const cache = new RowCache<WorkerRecord>()
   const record = (row: WorkerRow | undefined) => (row === undefined ? undefined : toWorkerRecord(row))
+  const read = (workerId: string) => record(byId.get(workerId))
   const describe = (worker: WorkerRecord): DescribedWorker => ({
     ...worker,
     activeRuns: active.get(worker.workerId)![0]
   })
   return {
     described: (workerId) => {
-      const worker = record(byId.get(workerId))
+      const worker = cache.get(workerId, read)
       return worker === undefined ? undefined : describe(worker)
     },
     page: (filter, paging) => {
@@ -98,14 +102,18 @@ export const make = (prepare: Prepare): Workers => {
       const [total, online] = (namespace === undefined ? countAll.get() : count.get(namespace))!
       return { total, online }
     },
-    byId: (workerId) => record(byId.get(workerId)),
+    byId: (workerId) => cache.get(workerId, read),
     byKey: (key) => record(byKey.get(key.namespace, key.taskQueue, key.hostname, key.pid, key.instanceId)),
     quiet: (since) => quiet.all(since).map(toWorkerRecord),
     quietest: () => quietest.get()?.[0] ?? undefined,
     insert: (worker) => {
       insert.run(...workerValues(worker))
     },
-    update: (worker) => update.run(...workerMutableValues(worker), worker.workerId).changes === 1
+    update: (worker) => {
+      cache.forget(worker.workerId)
+      return update.run(...workerMutableValues(worker), worker.workerId).changes === 1
+    },
+    rolledBack: () => cache.rolledBack()
   }
 }
 
@@ -134,7 +142,7 @@ const workerConditions = ({ namespace, status, taskQueue }: WorkerFilter): Query
 export const workerPage = (filter: WorkerFilter, { after, limit }: Paging): Query => {
   const { params, sql } = workerConditions(filter)
   return {
-    sql: `SELECT ${columns} ${sql}${after === undefined ? "" : " AND worker_id < ?"} ORDER BY worker_id DESC LIMIT ?`,
+    sql: `SELECT ${columns} ${sql}${after === undefined ? "" : " AND worker_id < ?"} ORDER BY worker_id DESC ${limitParameter}`,
     params: [...params, ...(after === undefined ? [] : [after.id]), limit + 1]
   }
 }
@@ -150,6 +158,7 @@ export interface Namespaces {
   readonly insert: (namespace: NamespaceRecord) => void
   /** Answers whether the namespace exists. */
   readonly update: (namespace: NamespaceRecord) => boolean
+  readonly rolledBack: () => void
 }
 
 export const makeNamespaces = (prepare: Prepare): Namespaces => {
@@ -158,6 +167,12 @@ export const makeNamespaces = (prepare: Prepare): Namespaces => {
   const count = prepare<readonly [total: number]>(sql.countNamespaces)
   const insert = prepare(sql.insertNamespace)
   const update = prepare(sql.updateNamespace)
+
+  const cache = new RowCache<NamespaceRecord>()
+  const read = (namespace: string) => {
+    const row = byName.get(namespace)
+    return row === undefined ? undefined : toNamespaceRecord(row)
+  }
   return {
     page: (paging) => {
       const rows = all.all(paging.after?.id ?? "", paging.limit + 1)
@@ -167,13 +182,14 @@ export const makeNamespaces = (prepare: Prepare): Namespaces => {
         ...(paging.count ? { total: count.get()![0] } : {})
       }
     },
-    byName: (namespace) => {
-      const row = byName.get(namespace)
-      return row === undefined ? undefined : toNamespaceRecord(row)
-    },
+    byName: (namespace) => cache.get(namespace, read),
     insert: (namespace) => {
       insert.run(...namespaceValues(namespace))
     },
-    update: (namespace) => update.run(...namespaceMutableValues(namespace), namespace.namespace).changes === 1
+    update: (namespace) => {
+      cache.forget(namespace.namespace)
+      return update.run(...namespaceMutableValues(namespace), namespace.namespace).changes === 1
+    },
+    rolledBack: () => cache.rolledBack()
   }
 }
