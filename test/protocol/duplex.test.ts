@@ -165,6 +165,30 @@ describe("messages of a call that streams both ways", () => {
     })
   )
 
+  it.live("all come that were sent before the end, though the client sends while it has not read them", () =>
+    Effect.gen(function* () {
+      const count = 20
+      const accepted = yield* Deferred.make<void>()
+      const { address, sessions } = yield* serve((stream) => {
+        begin(stream, statusOf(refused))
+        for (let id = 1; id <= count; id++) stream.write(response(id, "x".repeat(6 * 1024)))
+        stream.end()
+        Deferred.doneUnsafe(accepted, Effect.void)
+      })
+      const duplex = yield* yield* dial({ address })
+      yield* Deferred.await(accepted)
+      const ping = Effect.callback<void>((resume) => {
+        sessions[0]!.ping(() => resume(Effect.void))
+      })
+      yield* Effect.repeat(ping, { times: 10 })
+      for (let id = 1; id <= count; id++) {
+        duplex.send(request(id))
+        assert.deepStrictEqual(idsOf(yield* duplex.receive), [id])
+      }
+      assert.deepStrictEqual(KagziError.toDetail(yield* Effect.flip(duplex.receive)), refused)
+    })
+  )
+
   it.live("wait when the server does not read, and none is lost", () =>
     Effect.gen(function* () {
       const count = 200
