@@ -1,5 +1,5 @@
 /** Files that a SQLite store refuses, and what it does when the disk is full. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
@@ -140,6 +140,31 @@ describe("a SQLite store whose disk is full", () => {
         yield* write(changes)
         assert.sameDeepMembers([...(yield* see(ids)).runs], [runOf(1), runOf(2), runOf(3)])
       }).pipe(Effect.provideService(Store, store))
+    })
+  )
+})
+
+describe("the log beside the file", () => {
+  const mebibyte = 1024 * 1024
+  it.live("stays short while transactions are small, and grows when they change many runs", () =>
+    Effect.gen(function* () {
+      const file = yield* temporaryFile
+      const size = () => statSync(`${file}-wal`).size / mebibyte
+      const started = (transactions: number, runs: number, from: number) =>
+        Effect.forEach(Array.from({ length: transactions }), (_, index) =>
+          write({ insertRuns: Array.from({ length: runs }, (_, n) => runOf(from + index * runs + n)) })
+        )
+      yield* withStore(
+        file,
+        Effect.gen(function* () {
+          yield* started(500, 1, 0)
+          assert.isBelow(size(), 5)
+          assert.isAbove(size(), 3)
+          yield* started(60, 100, 1_000)
+          assert.isAbove(size(), 6)
+          assert.isBelow(size(), 40)
+        })
+      )
     })
   )
 })

@@ -25,8 +25,11 @@ import * as steps from "./queries/steps.ts"
 import * as workers from "./queries/workers.ts"
 import { toStep } from "./stepRow.ts"
 
+/** Changes of so many runs in one transaction show that many execute at once. */
+const manyRuns = 16
+
 /** The store on an open database. */
-export const make = ({ attempt, file, prepare, rollback: undo }: Database): Shape => {
+export const make = ({ attempt, file, lengthenLog, prepare, rollback: undo }: Database): Shape => {
   const queries = {
     counts: counts.make(prepare),
     limits: limits.make(prepare),
@@ -40,6 +43,13 @@ export const make = ({ attempt, file, prepare, rollback: undo }: Database): Shap
   const begin = prepare("BEGIN IMMEDIATE")
   const commit = prepare("COMMIT")
   const touch = prepare("SELECT count(*) FROM sqlite_schema")
+
+  let isBusy = false
+  const noteSize = ({ insertRuns, updateRuns }: Changes) => {
+    if (isBusy || insertRuns.length + updateRuns.length < manyRuns) return
+    isBusy = true
+    attempt(lengthenLog)
+  }
 
   const rollback = () => {
     undo()
@@ -86,6 +96,7 @@ export const make = ({ attempt, file, prepare, rollback: undo }: Database): Shap
         return Effect.fail(new StoreError({ message: `${file}: there is no ${saved.success}`, transient: false }))
       }
       queries.runs.committed()
+      noteSize(decided.success.changes)
       return Effect.succeed(decided.success.value)
     })
 

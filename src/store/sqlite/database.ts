@@ -28,6 +28,8 @@ export interface Database {
   readonly attempt: <A>(work: () => A) => Result.Result<A, StoreError>
   /** Ends a transaction that went wrong. The connection stays usable. */
   readonly rollback: () => void
+  /** To be called when transactions write many pages: from then on they are copied from the log less often. */
+  readonly lengthenLog: () => void
 }
 
 /** "Kagz": tells our files from other SQLite databases. */
@@ -35,6 +37,16 @@ export const applicationId = 0x4b61677a
 
 /** Above this size, in bytes, opening does not read the whole file to look for damage: 50 ms is what it may take. */
 const fullCheckLimit = 8 * 1024 * 1024
+
+/**
+ * After how many pages the log is copied back to the file and written again from its beginning. A flush takes half as
+ * long where it makes the file of the log no longer: a short log is past that after the first hundred transactions.
+ * Pages that all transactions write are copied once for each time around, which is little of a hundred small
+ * transactions, and much of a few large ones.
+ */
+const logPages = { short: 1_024, long: 8_192 }
+
+const checkpointAfter = (db: DatabaseSync, pages: number) => db.exec(`PRAGMA wal_autocheckpoint = ${pages}`)
 
 const pragma = (db: DatabaseSync, name: string): unknown => Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]
 
@@ -85,9 +97,9 @@ const prepareFile = (db: DatabaseSync, file: string, busyMillis: number): Result
       db.exec(
         "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY"
       )
-      // the pages that all transactions write are copied back once for so many pages of the log: 32 MiB, which is also
-      // what the log is cut to after a burst
-      db.exec("PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 33554432")
+      checkpointAfter(db, logPages.short)
+      // what the log is cut to after a burst: the long log, 32 MiB
+      db.exec("PRAGMA journal_size_limit = 33554432")
       migrate(db)
       return Result.void
     },
@@ -140,6 +152,7 @@ export const open = Effect.fn("SqliteStore.open")(function* (
     rollback: () => {
       // SQLite has rolled back already after some errors, such as a full disk
       if (db.isTransaction) Result.try(() => db.exec("ROLLBACK"))
-    }
+    },
+    lengthenLog: () => checkpointAfter(db, logPages.long)
   }
 })
