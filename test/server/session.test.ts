@@ -1,3 +1,4 @@
+import { create, fromBinary } from "@bufbuild/protobuf"
 import { createClient } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -5,10 +6,18 @@ import { Effect, Exit, Scope } from "effect"
 import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
 import { ErrorCode } from "../../gen/kagzi/v1/common_pb.ts"
 import { ExecutionService } from "../../gen/kagzi/v1/execution_pb.ts"
-import { type SessionEvent, SessionService } from "../../gen/kagzi/v1/session_pb.ts"
+import {
+  OpenSessionResponseSchema,
+  SessionCommandSchema,
+  type SessionEvent,
+  SessionService
+} from "../../gen/kagzi/v1/session_pb.ts"
 import { type PollTaskResponse, StepKind, StepStatus, WorkerService } from "../../gen/kagzi/v1/worker_pb.ts"
 import { WorkflowService, WorkflowStatus } from "../../gen/kagzi/v1/workflow_pb.ts"
 import type { KagziError } from "../../src/KagziError.ts"
+import { Session } from "../../src/server/session/Session.ts"
+import { StoreError } from "../../src/store/Store.ts"
+import * as Bench from "../engine/Bench.ts"
 import { type Client, command, openSession } from "./sessionClient.ts"
 import { frame, rawCall, start } from "./support.ts"
 
@@ -484,6 +493,72 @@ describe("a session with a server that stops", () => {
       yield* Scope.close(scope, Exit.void)
       const { _tag, message } = yield* client.end
       assert.deepStrictEqual([_tag, message], ["Unavailable", "The server is shutting down"])
+    })
+  )
+
+  it.live("ends although the client has said more than there is room for", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      // only streams that don't close would keep it from stopping
+      const server = yield* Scope.provide(start({ grace: "10 minutes" }), scope)
+      const client = yield* openSession(server)
+      const ids = Array.from({ length: 1_500 }, (_, index) => index + 1)
+      for (let round = 0; round < 6; round++) {
+        client.send(
+          ...ids.map((id) =>
+            command(id + round * 1_500, "startWorkflow", {
+              ...place,
+              workflowType: "t",
+              externalId: `run-${id}-${round}`,
+              input: json(1)
+            })
+          )
+        )
+      }
+      yield* client.next("started", 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* client.end)._tag, "Unavailable")
+    })
+  )
+})
+
+describe("a worker whose first word meets a store that is busy", () => {
+  it.effect("is served on the stream that its client opens then", () =>
+    Effect.gen(function* () {
+      const bench = yield* Bench.makeBench()
+      const workerId = yield* Bench.register(bench, ["t"], { taskQueue: place.taskQueue })
+      const interrupted: Array<string> = []
+      const said: Array<string | undefined> = []
+      const open = () =>
+        new Session(
+          {
+            engine: bench.engine,
+            maxPayloadBytes: 1_000,
+            fork: () => undefined,
+            interrupt: (_, reason) => interrupted.push(reason)
+          },
+          {
+            write: (bytes) => {
+              const { events } = fromBinary(OpenSessionResponseSchema, bytes.subarray(5))
+              said.push(...events.map(({ event }) => event.case))
+              return true
+            },
+            end: () => undefined
+          }
+        )
+      const first = create(SessionCommandSchema, command(1, "serve", serving(workerId, 1, [])))
+      const refuse = new StoreError({ message: "busy", transient: true })
+      bench.control.fuse = () => refuse
+      open().receive(first)
+      yield* Bench.settle
+      assert.deepStrictEqual([said, interrupted], [["error"], ["A worker could not be served"]])
+
+      bench.control.fuse = () => undefined
+      open().receive(first)
+      yield* Bench.settle
+      yield* Bench.start(bench, { taskQueue: place.taskQueue, workflowType: "t" })
+      yield* Bench.settle
+      assert.deepStrictEqual(said, ["error", "heard", "task"])
     })
   )
 })

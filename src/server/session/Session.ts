@@ -4,18 +4,14 @@
  * Everything happens in callbacks of the stream and of the engine. No fiber, timer or promise is made for a command.
  */
 import { Effect, Latch, Result } from "effect"
-import type {
-  AbandonRequest,
-  OpenSessionRequest,
-  ServeRequest,
-  SessionCommand
-} from "../../../gen/kagzi/v1/session_pb.ts"
+import type { AbandonRequest, ServeRequest, SessionCommand } from "../../../gen/kagzi/v1/session_pb.ts"
 import type { AwaitResultRequest } from "../../../gen/kagzi/v1/execution_pb.ts"
 import type { Command, Held, Reply } from "../../engine/Command.ts"
 import type { Engine } from "../../engine/Engine.ts"
 import type { Listener, Serving, ServeRequest as Served } from "../../engine/Serving.ts"
 import * as KagziError from "../../KagziError.ts"
 import { type Read, safeNumber } from "../../protocol/codec.ts"
+import { isLost } from "../../protocol/retry.ts"
 import { readRun, readUuid } from "../checks.ts"
 import * as Commands from "../commands.ts"
 import { makeEncoder } from "./encode.ts"
@@ -94,16 +90,16 @@ export class Session {
     return false
   }
 
-  /** Carries out what a message says. A message that makes no sense is answered by the reason. */
-  receive({ commands }: OpenSessionRequest): KagziError.KagziError | undefined {
-    for (const command of commands) {
-      if (!this.isOpen) return undefined
-      if (command.command.case === undefined) return invalid("A command says nothing that this server knows")
-      if (command.id === 0) return invalid("A command has no id")
+  /** Carries out a command. One that makes no sense ends the session. */
+  receive(command: SessionCommand): void {
+    if (command.command.case === undefined) {
+      this.end(invalid("A command says nothing that this server knows"))
+    } else if (command.id === 0) {
+      this.end(invalid("A command has no id"))
+    } else {
       const answer = this.#accept(command)
       if (answer !== undefined) this.#push(answer)
     }
-    return undefined
   }
 
   /** Takes nothing new, and ends the stream when all commands are answered. Waits for results are not seen through. */
@@ -268,13 +264,17 @@ export class Session {
     }
   }
 
-  /** Has a command carried out, and sends what its answer makes. */
+  /** Has a command carried out, and sends what its answer makes. `refused` is told of a refusal before it is sent. */
   #carryOut<C extends Command>(
     id: number,
     read: Read<C>,
-    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Uint8Array
+    reply: (reply: Reply[C["_tag"]], now: number, command: C) => Uint8Array,
+    refused: (error: KagziError.KagziError) => void = () => undefined
   ): Uint8Array | undefined {
-    if (Result.isFailure(read)) return this.#refusal(id, read.failure)
+    if (Result.isFailure(read)) {
+      refused(invalid(read.failure))
+      return this.#refusal(id, read.failure)
+    }
     const command = read.success
     const bytes = bytesOf(command)
     this.#unanswered++
@@ -282,6 +282,7 @@ export class Session {
     this.#needs.engine.submit<C>(command, (decision, now) => {
       this.#unanswered--
       this.#unansweredBytes -= bytes
+      if (Result.isFailure(decision)) refused(decision.failure)
       this.#push(
         Result.isSuccess(decision) ? reply(decision.success, now, command) : this.#failure(id, decision.failure)
       )
@@ -389,17 +390,25 @@ export class Session {
     this.#resuming.set(workerId, resuming)
     const read = Commands.heartbeat({ ...value, reportsRuns: value.resumes })
     const beat = Result.map(read, (beat) => (value.resumes ? { ...beat, resumes: true } : beat))
-    return this.#carryOut(id, beat, (reply, _, { held = before?.held() ?? [] }) => {
-      if (this.#resuming.get(workerId) === resuming) {
-        this.#resuming.delete(workerId)
-        const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
-        const kept = held.filter(({ runId }) => !gone.has(runId))
-        const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest))
-        this.#serving.set(workerId, serving)
-        if (reply.shouldDrain) serving.drain()
+    const isLatest = (): boolean => this.#resuming.get(workerId) === resuming && this.#resuming.delete(workerId)
+    return this.#carryOut(
+      id,
+      beat,
+      (reply, _, { held = before?.held() ?? [] }) => {
+        if (isLatest()) {
+          const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
+          const kept = held.filter(({ runId }) => !gone.has(runId))
+          const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest))
+          this.#serving.set(workerId, serving)
+          if (reply.shouldDrain) serving.drain()
+        }
+        return this.#encode.any(id, Events.heard(reply))
+      },
+      (error) => {
+        // what the worker holds is not known here: its client is to say it anew, on another stream
+        if (isLatest() && isLost(error)) this.#needs.interrupt(this, "A worker could not be served")
       }
-      return this.#encode.any(id, Events.heard(reply))
-    })
+    )
   }
 
   #listener({ namespace, workerId }: Served): Listener {

@@ -115,14 +115,20 @@ const task = (writer: BinaryWriter, field: number, { claimedAt, history, history
 
 /** Makes the bytes of events. One writer serves all, because growing its buffer is what takes time. */
 export const makeEncoder = () => {
-  const writer = new BinaryWriter()
+  let writer = new BinaryWriter()
+  let isBusy = false
 
   const event = (id: number, field: number, body: (writer: BinaryWriter) => void): Uint8Array => {
+    // one that was left in the middle of an event is of no more use
+    if (isBusy) writer = new BinaryWriter()
+    isBusy = true
     writer.fork()
     if (id !== 0) writer.uint32(tag(1, varint)).uint32(id)
     writer.uint32(tag(field, delimited)).fork()
     body(writer)
-    return writer.join().join().finish()
+    const bytes = writer.join().join().finish()
+    isBusy = false
+    return bytes
   }
 
   return {

@@ -3,13 +3,13 @@ import type { Http2ServerRequest, Http2ServerResponse } from "node:http2"
 import { fromBinary } from "@bufbuild/protobuf"
 import { ConnectError } from "@connectrpc/connect"
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc"
-import { Effect, type Fiber, Result } from "effect"
-import { OpenSessionRequestSchema } from "../../../gen/kagzi/v1/session_pb.ts"
+import { Cause, Effect, type Fiber, Result } from "effect"
+import { OpenSessionRequestSchema, type SessionCommand } from "../../../gen/kagzi/v1/session_pb.ts"
 import { Engine } from "../../engine/Engine.ts"
 import * as KagziError from "../../KagziError.ts"
 import * as Envelopes from "../../protocol/envelopes.ts"
 import { detailHeader, detailHeaderValue, refusal, statusCode } from "../../protocol/errors.ts"
-import { classify, complete, maxMessageBytes } from "../errorEncoding.ts"
+import { classify, complete, internalMessage, maxMessageBytes } from "../errorEncoding.ts"
 import { MaxPayloadBytes } from "../Settings.ts"
 import { type Needs, Session } from "./Session.ts"
 
@@ -39,35 +39,53 @@ const converse = (needs: Needs, { request: { stream }, response }: SessionCall):
       response.end()
     }
   })
-  let messages: Array<Uint8Array> = []
+  let commands: Array<SessionCommand> = []
   let isComplete = false
+  /** What is wrong with the bytes so far. */
+  let problem: KagziError.KagziError | undefined
+
+  /** What happens in here happens in events of the stream, of which a defect would end the process. */
+  const guarded = (run: () => void): void => {
+    const done = Result.try({ try: run, catch: (defect) => defect })
+    if (Result.isSuccess(done)) return
+    needs.fork(Effect.logError("A session ends after an unforeseen error", Cause.die(done.failure)))
+    session.end(new KagziError.Internal({ message: internalMessage }))
+  }
 
   const read = (): void => {
     let done = 0
-    for (const message of messages) {
-      if (!session.isOpen || !session.hasRoom(read)) break
+    for (const command of commands) {
+      if (!session.isOpen || !session.hasRoom(readOn)) break
       done++
-      const decoded = Result.try({ try: () => fromBinary(OpenSessionRequestSchema, message), catch: String })
-      const problem = Result.isSuccess(decoded)
-        ? session.receive(decoded.success)
-        : new KagziError.InvalidArgument({ message: `The request can't be decoded: ${decoded.failure}` })
-      if (problem !== undefined) session.end(problem)
+      session.receive(command)
     }
-    messages = messages.slice(done)
-    if (messages.length > 0) stream.pause()
+    // of one that ends nothing more is carried out, and what still comes is dropped
+    commands = session.isOpen ? commands.slice(done) : []
+    if (commands.length > 0) stream.pause()
     else if (isComplete) session.end()
     else stream.resume()
   }
+  const readOn = (): void => guarded(read)
 
-  const split = Envelopes.splitter(maxMessageBytes, (message) => messages.push(message))
-  stream.on("data", (chunk: Uint8Array) => {
-    const problem = session.isOpen ? split(chunk) : undefined
-    read()
-    if (problem !== undefined) session.end(KagziError.fromDetail(classify(problem).detail))
-  })
+  const decode = (message: Uint8Array): void => {
+    const decoded = Result.try({ try: () => fromBinary(OpenSessionRequestSchema, message), catch: String })
+    if (Result.isSuccess(decoded)) for (const command of decoded.success.commands) commands.push(command)
+    else problem ??= new KagziError.InvalidArgument({ message: `The request can't be decoded: ${decoded.failure}` })
+  }
+
+  const split = Envelopes.splitter(maxMessageBytes, decode)
+  stream.on("data", (chunk: Uint8Array) =>
+    guarded(() => {
+      if (!session.isOpen || problem !== undefined) return
+      const wrong = split(chunk)
+      if (wrong !== undefined) problem ??= KagziError.fromDetail(classify(wrong).detail)
+      read()
+      if (problem !== undefined) session.end(problem)
+    })
+  )
   stream.once("end", () => {
     isComplete = true
-    if (messages.length === 0) session.end()
+    if (commands.length === 0) session.end()
   })
   stream.on("drain", () => session.outbox.drained())
   response.writeHead(200, { "content-type": "application/grpc+proto" })
