@@ -111,24 +111,35 @@ export const make = Effect.fnUntraced(function* (
     return { replies, commit: { changes, relaxed, now: at.now, before, size: batch.length } satisfies Commit }
   })
 
-  /** What is on disk stays so whatever those do that are told of it: a defect of one keeps nothing from the others. */
-  const tell = Effect.fnUntraced(function* (
+  /** Whatever others do that are told of something, the defect of one keeps nothing from the rest. */
+  const each = (work: (attempt: (run: () => void) => void) => void): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const defects: Array<unknown> = []
+      work((run) => {
+        try {
+          run()
+        } catch (defect) {
+          defects.push(defect)
+        }
+      })
+      return defects.length === 0
+        ? Effect.void
+        : Effect.forEach(
+            defects,
+            (defect) => Effect.logError("What became of a command could not be told", Cause.die(defect)),
+            { discard: true }
+          )
+    })
+
+  const tell = (
     batch: ReadonlyArray<Submission>,
     { commit, replies }: Effect.Success<ReturnType<typeof transact>>
-  ) {
-    const defects: Array<unknown> = []
-    const attempt = (work: () => void): void => {
-      try {
-        work()
-      } catch (defect) {
-        defects.push(defect)
-      }
-    }
-    attempt(() => hooks.onCommit(commit))
-    for (const [index, reply] of replies.entries()) attempt(() => batch[index]?.answer(reply, commit.now))
-    attempt(() => hooks.onAnswered(commit))
-    for (const defect of defects) yield* Effect.logError("What was committed could not be told", Cause.die(defect))
-  })
+  ): Effect.Effect<void> =>
+    each((attempt) => {
+      attempt(() => hooks.onCommit(commit))
+      for (const [index, reply] of replies.entries()) attempt(() => batch[index]?.answer(reply, commit.now))
+      attempt(() => hooks.onAnswered(commit))
+    })
 
   const refuse = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>, cause: Cause.Cause<StoreError>) {
     const failure = Cause.findErrorOption(cause)
@@ -137,7 +148,9 @@ export const make = Effect.fnUntraced(function* (
       : KagziError.make("Internal", "Internal error", { nonRetryable: true })
     yield* Option.isSome(failure) ? logStoreError(failure.value) : Effect.logError("A batch failed", cause)
     const now = yield* store.now
-    for (const { answer } of batch) answer(Result.fail(error), now)
+    yield* each((attempt) => {
+      for (const { answer } of batch) attempt(() => answer(Result.fail(error), now))
+    })
   })
 
   const isTransient = (cause: Cause.Cause<StoreError>): boolean => {
@@ -161,10 +174,10 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const commitNext = Effect.uninterruptible(
-    Effect.suspend(() => {
-      hooks.onBatch(submitted)
-      return commit(submitted.splice(0, settings.maximumBatch))
-    })
+    Effect.andThen(
+      each((attempt) => attempt(() => hooks.onBatch(submitted))),
+      Effect.suspend(() => commit(submitted.splice(0, settings.maximumBatch)))
+    )
   )
 
   const run = Effect.gen(function* () {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import { claim, makeBench, register, running, settle, start } from "./Bench.ts"
 import { payload, read } from "./lifecycle/World.ts"
@@ -258,6 +258,40 @@ describe("a run claimed for a caller that is gone", () => {
       )
       assert.deepStrictEqual(failure.metadata, { "kagzi.lease": "lost" })
       assert.deepStrictEqual((yield* bench.engine.history("default", run.runId, 0)).steps, [])
+    })
+  )
+})
+
+describe("workers that are served over open connections", () => {
+  it.effect("share what is there at once, although one takes more types than the other", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      const { engine } = bench
+      const tasks: Array<string> = []
+      const serve = Effect.fnUntraced(function* (workflowTypes: ReadonlyArray<string>) {
+        const workerId = yield* register(bench, workflowTypes)
+        const nothing = () => undefined
+        engine.servings.serve({ namespace: "default", workerId, taskQueue: "queue", workflowTypes, capacity: 10 }, [], {
+          hasRoom: Latch.makeUnsafe(true),
+          onTask: ({ run }) => tasks.push(run.runId),
+          onLost: nothing,
+          onDrain: nothing,
+          onForgotten: nothing,
+          onReplaced: nothing
+        })
+        yield* settle
+      })
+      const leaving = yield* register(bench)
+      const runs = yield* Effect.forEach(Array.from({ length: 6 }), () => running(bench, leaving))
+      yield* serve(["order"])
+      yield* serve(["order", "refund"])
+      yield* engine.execute({ _tag: "DeregisterWorker", workerId: leaving, drain: false })
+      yield* settle
+      // no time has passed, for which any of them could have waited
+      assert.sameMembers(
+        tasks,
+        runs.map(({ runId }) => runId)
+      )
     })
   )
 })

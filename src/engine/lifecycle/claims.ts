@@ -75,8 +75,10 @@ export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumst
       if (runs.length === command.limit) break
       const run = set.run(runId)
       if (run === undefined || !isClaimable(run, command, at.now)) {
-        // it may have kept a later run from being loaded, unless it was loaded for another claim that took it
-        exhausted &&= run !== undefined && (isTaken(run, at.now) || !command.workflowTypes.includes(run.workflowType))
+        // it may have kept a later run from being loaded, unless all that were due are loaded and another claim took it
+        exhausted &&=
+          run !== undefined &&
+          ((set.hasAllDue(command) && isTaken(run, at.now)) || !command.workflowTypes.includes(run.workflowType))
         continue
       }
       const expiries = run.status === "RUNNING" ? run.expiries + 1 : run.expiries
