@@ -104,16 +104,17 @@ export const make = (options: Options): Tasks => {
   /** What the worker reports, and of other runs those that are wanted. */
   const reported = (isWanted: (run: Taken) => boolean): ReadonlyArray<Held> => {
     const now = options.now()
+    const held = options.held()
+    for (const of of held) {
+      const run = get(of)
+      if (run !== undefined) run.since = now
+    }
     const runs = new Map<string, Held>()
     for (const run of [...taken.values()]) {
       if (run.polled && now - run.since > memory) remove(run)
       else if (isWanted(run)) runs.set(run.runId, run)
     }
-    for (const held of options.held()) {
-      runs.set(held.runId, held)
-      const run = get(held)
-      if (run !== undefined) run.since = now
-    }
+    for (const of of held) runs.set(of.runId, of)
     return [...runs.values()]
   }
 

@@ -100,7 +100,7 @@ const write = (writer: BinaryWriter, command: Frequent) => {
 
 /** Makes the bytes of commands. One writer serves all, because growing its buffer is what takes time. */
 export const makeEncoder = () => {
-  const writer = new BinaryWriter()
+  let free: BinaryWriter | undefined
 
   return (id: number, lease: number, command: Command): Uint8Array => {
     if (!isFrequent(command)) {
@@ -108,12 +108,16 @@ export const makeEncoder = () => {
       // Of a message with this one field the tag, which is one byte, is left out.
       return toBinary(OpenSessionRequestSchema, create(OpenSessionRequestSchema, { commands })).subarray(1)
     }
+    const writer = free ?? new BinaryWriter()
+    // one that is left in the middle of a command is of no more use
+    free = undefined
     writer.fork()
     writer.uint32(tag(1, varint)).uint32(id)
     if (lease !== 0) writer.uint32(tag(2, varint)).int64(lease)
     writer.uint32(tag(fieldOf[command.case], delimited)).fork()
     write(writer, command)
-    writer.join()
-    return writer.join().finish()
+    const bytes = writer.join().join().finish()
+    free = writer
+    return bytes
   }
 }
