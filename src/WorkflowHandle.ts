@@ -77,19 +77,32 @@ export const make = <Output, Error>(
   run: { readonly namespace: string; readonly runId: string; readonly alreadyExists: boolean }
 ): Handle<Output, Error> => {
   const { alreadyExists, namespace, runId } = run
-  const get = Effect.tap(protocol.getRun(namespace, runId), (found) => checkType(definition, found))
+  const get = () => Effect.tap(protocol.getRun(namespace, runId), (found) => checkType(definition, found))
+  // made when they are asked for: most handles are asked for their result alone
   return {
     runId,
     alreadyExists,
-    result: Effect.flatMap(protocol.awaitRun(namespace, runId), (ended) => resultOf<Output, Error>(definition, ended)),
-    status: Effect.map(get, ({ status }) => status),
-    describe: Effect.map(get, Run.describe),
-    steps: Stream.runCollect(steps(protocol, namespace, runId)),
-    cancel: protocol.cancelRun(namespace, runId),
+    get result() {
+      return Effect.flatMap(protocol.awaitRun(namespace, runId), (ended) => resultOf<Output, Error>(definition, ended))
+    },
+    get status() {
+      return Effect.map(get(), ({ status }) => status)
+    },
+    get describe() {
+      return Effect.map(get(), Run.describe)
+    },
+    get steps() {
+      return Stream.runCollect(steps(protocol, namespace, runId))
+    },
+    get cancel() {
+      return protocol.cancelRun(namespace, runId)
+    },
     terminate: (reason) => protocol.terminateRun(namespace, runId, reason),
-    retry: Effect.map(protocol.retryRun(namespace, runId), (newRunId) =>
-      make<Output, Error>(protocol, definition, { namespace, runId: newRunId, alreadyExists: false })
-    )
+    get retry() {
+      return Effect.map(protocol.retryRun(namespace, runId), (newRunId) =>
+        make<Output, Error>(protocol, definition, { namespace, runId: newRunId, alreadyExists: false })
+      )
+    }
   }
 }
 
