@@ -122,13 +122,11 @@ export const make = Effect.fnUntraced(function* (
           defects.push(defect)
         }
       })
-      return defects.length === 0
-        ? Effect.void
-        : Effect.forEach(
-            defects,
-            (defect) => Effect.logError("What became of a command could not be told", Cause.die(defect)),
-            { discard: true }
-          )
+      return Effect.forEach(
+        defects,
+        (defect) => Effect.logError("What became of a command could not be told", Cause.die(defect)),
+        { discard: true }
+      )
     })
 
   const tell = (

@@ -5,36 +5,14 @@
  * they are written field by field, which takes a quarter of the time that it takes by descriptors.
  */
 import { create, toBinary } from "@bufbuild/protobuf"
-import { BinaryWriter } from "@bufbuild/protobuf/wire"
+import type { BinaryWriter } from "@bufbuild/protobuf/wire"
 import { RetryPolicySchema } from "../../gen/kagzi/v1/common_pb.ts"
 import { OpenSessionRequestSchema } from "../../gen/kagzi/v1/session_pb.ts"
 import type { RetryPolicy } from "../RetryPolicy.ts"
-import { nothing, type Payload } from "../Run.ts"
 import * as codec from "./codec.ts"
 import * as enums from "./enums.ts"
 import type { Begin, Command, Complete, CompleteRun, Frequent, Start } from "./session.ts"
-
-const varint = 0
-const delimited = 2
-
-const tag = (field: number, type: typeof varint | typeof delimited) => ((field << 3) | type) >>> 0
-
-const text = (writer: BinaryWriter, field: number, value: string) => {
-  if (value !== "") writer.uint32(tag(field, delimited)).string(value)
-}
-
-const payload = (writer: BinaryWriter, field: number, { data, metadata }: Payload) => {
-  writer.uint32(tag(field, delimited)).fork()
-  // Peers can't tell an empty payload from none.
-  writer.uint32(tag(1, delimited)).bytes(data.byteLength === 0 ? nothing.data : data)
-  for (const key of Object.keys(metadata)) {
-    writer.uint32(tag(2, delimited)).fork()
-    writer.uint32(tag(1, delimited)).string(key)
-    writer.uint32(tag(2, delimited)).string(metadata[key] ?? "")
-    writer.join()
-  }
-  writer.join()
-}
+import { delimited, makeWriting, payload, tag, text, varint } from "./writing.ts"
 
 const retryPolicy = (writer: BinaryWriter, field: number, policy: RetryPolicy | undefined) => {
   if (policy === undefined) return
@@ -49,7 +27,7 @@ const begin = (writer: BinaryWriter, { namespace, output, runId, step, stepId }:
   payload(writer, 5, step.input)
   retryPolicy(writer, 6, step.retryPolicy)
   text(writer, 1002, stepId)
-  if (output !== undefined) payload(writer, 1003, output)
+  payload(writer, 1003, output)
 }
 
 const complete = (writer: BinaryWriter, { namespace, output, runId, stepId }: Complete) => {
@@ -98,9 +76,9 @@ const write = (writer: BinaryWriter, command: Frequent) => {
   }
 }
 
-/** Makes the bytes of commands. One writer serves all, because growing its buffer is what takes time. */
+/** Makes the bytes of commands. */
 export const makeEncoder = () => {
-  let free: BinaryWriter | undefined
+  const written = makeWriting()
 
   return (id: number, lease: number, command: Command): Uint8Array => {
     if (!isFrequent(command)) {
@@ -108,16 +86,12 @@ export const makeEncoder = () => {
       // Of a message with this one field the tag, which is one byte, is left out.
       return toBinary(OpenSessionRequestSchema, create(OpenSessionRequestSchema, { commands })).subarray(1)
     }
-    const writer = free ?? new BinaryWriter()
-    // one that is left in the middle of a command is of no more use
-    free = undefined
-    writer.fork()
-    writer.uint32(tag(1, varint)).uint32(id)
-    if (lease !== 0) writer.uint32(tag(2, varint)).int64(lease)
-    writer.uint32(tag(fieldOf[command.case], delimited)).fork()
-    write(writer, command)
-    const bytes = writer.join().join().finish()
-    free = writer
-    return bytes
+    return written((writer) => {
+      writer.uint32(tag(1, varint)).uint32(id)
+      if (lease !== 0) writer.uint32(tag(2, varint)).int64(lease)
+      writer.uint32(tag(fieldOf[command.case], delimited)).fork()
+      write(writer, command)
+      writer.join()
+    })
   }
 }

@@ -2,7 +2,6 @@ import { fromBinary, type MessageInitShape, type MessageShape, toBinary, create 
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Queue, Redacted, Scope } from "effect"
 import type { Http2ServerRequest, ServerHttp2Stream } from "node:http2"
-import { createServer, type AddressInfo } from "node:net"
 import { OpenSessionRequestSchema, OpenSessionResponseSchema, SessionService } from "../../gen/kagzi/v1/session_pb.ts"
 import * as KagziError from "../../src/KagziError.ts"
 import * as Envelopes from "../../src/protocol/envelopes.ts"
@@ -416,20 +415,8 @@ describe("a call that streams both ways", () => {
 
   it.live("notices a server that takes it and says nothing, not even that it lives", () =>
     Effect.gen(function* () {
-      const address = yield* Effect.acquireRelease(
-        Effect.callback<{ readonly address: string; readonly close: () => void }>((resume) => {
-          const server = createServer((socket) => {
-            socket.on("error", () => undefined)
-            socket.resume()
-          })
-          server.listen(0, "127.0.0.1", () => {
-            const { port } = server.address() as AddressInfo
-            resume(Effect.succeed({ address: `http://127.0.0.1:${port}`, close: () => server.close() }))
-          })
-        }),
-        ({ close }) => Effect.sync(close)
-      )
-      const duplex = yield* yield* dial({ ...address, keepAliveMillis: 20, keepAliveTimeoutMillis: 20 })
+      const address = yield* Peer.silent
+      const duplex = yield* yield* dial({ address, keepAliveMillis: 20, keepAliveTimeoutMillis: 20 })
       assert.strictEqual((yield* Effect.flip(duplex.receive))._tag, "Unavailable")
     })
   )

@@ -1,8 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Redacted, Tracer } from "effect"
-import { createServer } from "node:net"
-import type { AddressInfo } from "node:net"
 import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import * as KagziError from "../../src/KagziError.ts"
 import { detailHeader, detailHeaderValue, toHandlerError } from "../../src/protocol/errors.ts"
@@ -251,20 +249,8 @@ describe("Rpc over grpc", () => {
 
   it.live("notices a server that takes calls and says nothing, not even that it lives", () =>
     Effect.gen(function* () {
-      const address = yield* Effect.acquireRelease(
-        Effect.callback<{ readonly address: string; readonly close: () => void }>((resume) => {
-          const server = createServer((socket) => {
-            socket.on("error", () => undefined)
-            socket.resume()
-          })
-          server.listen(0, "127.0.0.1", () => {
-            const { port } = server.address() as AddressInfo
-            resume(Effect.succeed({ address: `http://127.0.0.1:${port}`, close: () => server.close() }))
-          })
-        }),
-        ({ close }) => Effect.sync(close)
-      )
-      const workflows = yield* client({ ...address, keepAliveMillis: 20, keepAliveTimeoutMillis: 20 })
+      const address = yield* Peer.silent
+      const workflows = yield* client({ address, keepAliveMillis: 20, keepAliveTimeoutMillis: 20 })
       const error = yield* Effect.flip(workflows.getWorkflow(input))
       assert.strictEqual(error._tag, "Unavailable")
     })

@@ -4,7 +4,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node"
 import { Effect, type Scope } from "effect"
 import * as http from "node:http"
 import * as http2 from "node:http2"
-import type { AddressInfo } from "node:net"
+import { type AddressInfo, createServer } from "node:net"
 import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import { certificate, privateKey } from "./certificate.ts"
 
@@ -76,3 +76,18 @@ export const serve = (handlers: Handlers, options: PeerOptions = {}): Effect.Eff
   }
   return serveRaw(connectNodeAdapter({ routes }), options)
 }
+
+/** The address of a server that takes connections and says nothing, not even that it lives. */
+export const silent: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.callback<{ readonly address: string; readonly close: () => void }>((resume) => {
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined)
+      socket.resume()
+    })
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo
+      resume(Effect.succeed({ address: `http://127.0.0.1:${port}`, close: () => server.close() }))
+    })
+  }),
+  ({ close }) => Effect.sync(close)
+).pipe(Effect.map(({ address }) => address))

@@ -5,7 +5,7 @@
  * field, which takes a fraction of the time that it takes by descriptors.
  */
 import { create, toBinary } from "@bufbuild/protobuf"
-import { BinaryWriter } from "@bufbuild/protobuf/wire"
+import type { BinaryWriter } from "@bufbuild/protobuf/wire"
 import { ErrorDetailSchema } from "../../../gen/kagzi/v1/common_pb.ts"
 import { OpenSessionResponseSchema, SessionEventSchema, type SessionEvent } from "../../../gen/kagzi/v1/session_pb.ts"
 import { StepRecordSchema } from "../../../gen/kagzi/v1/worker_pb.ts"
@@ -15,17 +15,9 @@ import type * as KagziError from "../../KagziError.ts"
 import * as codec from "../../protocol/codec.ts"
 import { stepRecord } from "../../protocol/codecRun.ts"
 import * as enums from "../../protocol/enums.ts"
-import { nothing, type Payload, type Step } from "../../Run.ts"
+import { delimited, makeWriting, payload, tag, text, varint } from "../../protocol/writing.ts"
+import type { Step } from "../../Run.ts"
 import * as Pages from "../pages.ts"
-
-const varint = 0
-const delimited = 2
-
-const tag = (field: number, type: typeof varint | typeof delimited) => ((field << 3) | type) >>> 0
-
-const text = (writer: BinaryWriter, field: number, value: string | undefined): void => {
-  if (value !== undefined && value !== "") writer.uint32(tag(field, delimited)).string(value)
-}
 
 /** A text that is there even if it is empty. */
 const optionalText = (writer: BinaryWriter, field: number, value: string | undefined): void => {
@@ -47,21 +39,6 @@ const time = (writer: BinaryWriter, field: number, millis: number | undefined): 
   writer.uint32(tag(field, delimited)).fork()
   if (seconds !== 0n) writer.uint32(tag(1, varint)).int64(seconds)
   number(writer, 2, nanos)
-  writer.join()
-}
-
-const payload = (writer: BinaryWriter, field: number, value: Payload | undefined): void => {
-  if (value === undefined) return
-  const { data, metadata } = value
-  writer.uint32(tag(field, delimited)).fork()
-  // Peers can't tell an empty payload from none.
-  writer.uint32(tag(1, delimited)).bytes(data.byteLength === 0 ? nothing.data : data)
-  for (const key of Object.keys(metadata)) {
-    writer.uint32(tag(2, delimited)).fork()
-    writer.uint32(tag(1, delimited)).string(key)
-    writer.uint32(tag(2, delimited)).string(metadata[key] ?? "")
-    writer.join()
-  }
   writer.join()
 }
 
@@ -113,30 +90,24 @@ const task = (writer: BinaryWriter, field: number, { claimedAt, history, history
   writer.join()
 }
 
-/** Makes the bytes of events. One writer serves all, because growing its buffer is what takes time. */
+/** Makes the bytes of events. */
 export const makeEncoder = () => {
-  let writer = new BinaryWriter()
-  let isBusy = false
+  const written = makeWriting()
 
-  const event = (id: number, field: number, body: (writer: BinaryWriter) => void): Uint8Array => {
-    // one that was left in the middle of an event is of no more use
-    if (isBusy) writer = new BinaryWriter()
-    isBusy = true
-    writer.fork()
-    if (id !== 0) writer.uint32(tag(1, varint)).uint32(id)
-    writer.uint32(tag(field, delimited)).fork()
-    body(writer)
-    const bytes = writer.join().join().finish()
-    isBusy = false
-    return bytes
-  }
+  const event = (id: number, field: number, body: (writer: BinaryWriter) => void): Uint8Array =>
+    written((writer) => {
+      if (id !== 0) writer.uint32(tag(1, varint)).uint32(id)
+      writer.uint32(tag(field, delimited)).fork()
+      body(writer)
+      writer.join()
+    })
 
   return {
     done: (id: number): Uint8Array => event(id, 3, () => undefined),
 
     /** A step that its worker completed, with what the worker does not know of it. */
     completed: (id: number, step: Step): Uint8Array =>
-      event(id, 20, () => {
+      event(id, 20, (writer) => {
         writer.uint32(tag(1, delimited)).fork()
         number(writer, 3, enums.stepKind.toProto(step.kind))
         number(writer, 4, enums.stepStatus.toProto(step.status))
@@ -148,15 +119,15 @@ export const makeEncoder = () => {
       }),
 
     started: (id: number, reply: { readonly runId: string; readonly alreadyExists: boolean }): Uint8Array =>
-      event(id, 30, () => {
+      event(id, 30, (writer) => {
         text(writer, 1, reply.runId)
         if (reply.alreadyExists) number(writer, 2, 1)
       }),
 
-    result: (id: number, run: EndedRun): Uint8Array => event(id, 31, () => workflow(writer, 1, run)),
+    result: (id: number, run: EndedRun): Uint8Array => event(id, 31, (writer) => workflow(writer, 1, run)),
 
     task: (workerId: string, value: Task): Uint8Array =>
-      event(0, 40, () => {
+      event(0, 40, (writer) => {
         text(writer, 1, workerId)
         task(writer, 2, value)
       }),

@@ -1,14 +1,13 @@
 /** How sessions come in: as a stream each, which ends when the server goes down. */
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2"
 import { fromBinary } from "@bufbuild/protobuf"
-import { ConnectError } from "@connectrpc/connect"
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc"
 import { Cause, Effect, type Fiber, Result } from "effect"
 import { OpenSessionRequestSchema, type SessionCommand } from "../../../gen/kagzi/v1/session_pb.ts"
 import { Engine } from "../../engine/Engine.ts"
 import * as KagziError from "../../KagziError.ts"
 import * as Envelopes from "../../protocol/envelopes.ts"
-import { detailHeader, detailHeaderValue, refusal, statusCode } from "../../protocol/errors.ts"
+import { toHandlerError } from "../../protocol/errors.ts"
 import { classify, complete, internalMessage, maxMessageBytes } from "../errorEncoding.ts"
 import { MaxPayloadBytes } from "../Settings.ts"
 import { type Needs, Session } from "./Session.ts"
@@ -17,10 +16,9 @@ const nothing = new Uint8Array(0)
 
 /** What a stream ends with. */
 const trailersOf = (error: KagziError.KagziError | undefined): Headers => {
-  if (error === undefined) return setTrailerStatus(new Headers(), undefined)
-  const detail = refusal(error)
-  const trailer = setTrailerStatus(new Headers(), new ConnectError(detail.message, statusCode(detail.code)))
-  trailer.set(detailHeader, detailHeaderValue(detail))
+  const trailer = new Headers()
+  if (error === undefined) return setTrailerStatus(trailer, undefined)
+  setTrailerStatus(trailer, toHandlerError(error, { protocolName: "grpc", responseTrailer: trailer }))
   return complete("grpc", { status: 200, header: new Headers(), body: nothing, trailer }).header
 }
 
