@@ -8,9 +8,10 @@ const { seed } = Place
 
 /**
  * With leases that outlast the test: what gets lost on its way stays lost, unless connections make up for it. `calls` is
- * how many calls the client makes that go over no session.
+ * how many calls the client makes that may go over no session: cancellations, and starts while there is no stream. Who
+ * waits for results without a session makes that many more at least.
  */
-const inCutPlace = <A, E>(test: (place: Place.Remote) => Effect.Effect<A, E, Place.Needs>, calls = 0) =>
+const inCutPlace = <A, E>(calls: number, test: (place: Place.Remote) => Effect.Effect<A, E, Place.Needs>) =>
   Effect.gen(function* () {
     const place = yield* Place.makeRemote(Place.patient, seed)
     yield* Effect.provide(test(place), place.client)
@@ -53,10 +54,10 @@ const moreCuts = (place: Place.Remote, count: number) =>
 describe(`while connections are cut every 200 ms (KAGZI_TEST_SEED=${seed})`, () => {
   it.live(
     "each of 1,000 results comes once to each of its two waiters",
-    () =>
-      inCutPlace((place) =>
+    () => {
+      const runs = 1_000
+      return inCutPlace(runs, (place) =>
         Effect.gen(function* () {
-          const runs = 1_000
           for (const worker of [
             yield* place.worker({ maxConcurrent: 50 }),
             yield* place.worker({ maxConcurrent: 50 })
@@ -89,17 +90,18 @@ describe(`while connections are cut every 200 ms (KAGZI_TEST_SEED=${seed})`, () 
           assert.strictEqual(came.size, runs)
           executedOnce(place, runs)
         })
-      ),
+      )
+    },
     60_000
   )
 
   it.live(
     "a worker serves all of its queues",
-    () =>
-      inCutPlace((place) =>
+    () => {
+      const queues = 4
+      const perQueue = 25
+      return inCutPlace(queues * perQueue, (place) =>
         Effect.gen(function* () {
-          const queues = 4
-          const perQueue = 25
           const worker = yield* place.worker({ maxConcurrent: 5, queues })
           yield* Place.registered(worker)
           yield* place.openGate
@@ -122,54 +124,53 @@ describe(`while connections are cut every 200 ms (KAGZI_TEST_SEED=${seed})`, () 
           yield* moreCuts(place, 1)
           executedOnce(place, queues * perQueue)
         })
-      ),
+      )
+    },
     60_000
   )
 
   it.live("a worker hears that its runs are cancelled, and goes on with others", () => {
     const maxConcurrent = 4
     const rounds = 4
-    return inCutPlace(
-      (place) =>
-        Effect.gen(function* () {
-          const { folder } = place
-          const worker = yield* place.worker({ maxConcurrent })
-          yield* Place.registered(worker)
-          yield* place.startCutting
-          for (let round = 0; round < rounds; round++) {
-            const runs = yield* Effect.forEach(Array(maxConcurrent).keys(), (number) =>
-              Place.answered(
-                Gated.start(
-                  { folder, blocking: false, sleepMillis: 0 },
-                  { id: `${round}-${number}`, ifExists: "return-finished" }
-                )
+    return inCutPlace(rounds * (2 * maxConcurrent + 1), (place) =>
+      Effect.gen(function* () {
+        const { folder } = place
+        const worker = yield* place.worker({ maxConcurrent })
+        yield* Place.registered(worker)
+        yield* place.startCutting
+        for (let round = 0; round < rounds; round++) {
+          const runs = yield* Effect.forEach(Array(maxConcurrent).keys(), (number) =>
+            Place.answered(
+              Gated.start(
+                { folder, blocking: false, sleepMillis: 0 },
+                { id: `${round}-${number}`, ifExists: "return-finished" }
               )
             )
-            for (const { runId } of runs) yield* place.written({ deed: "executed", step: "gated", run: runId })
-            // The gate stays shut: the worker has room again only if it is told.
-            for (const { cancel, status } of runs) {
-              yield* Effect.catchTag(Place.answered(cancel), "PreconditionFailed", () => Place.answered(status))
-            }
-            for (const { result } of runs) {
-              assert.strictEqual((yield* Effect.flip(result))._tag, "WorkflowCancelled")
-            }
-            const next = yield* Place.answered(
-              Nap.start({ folder, sleepMillis: 20 }, { id: `nap-${round}`, ifExists: "return-finished" })
-            )
-            assert.deepStrictEqual(yield* next.result, ["before", "after"])
+          )
+          for (const { runId } of runs) yield* place.written({ deed: "executed", step: "gated", run: runId })
+          // The gate stays shut: the worker has room again only if it is told.
+          for (const { cancel, status } of runs) {
+            yield* Effect.catchTag(Place.answered(cancel), "PreconditionFailed", () => Place.answered(status))
           }
-          yield* moreCuts(place, 1)
-          executedOnce(place, rounds * (maxConcurrent * 2 + 2))
-          assert.isFalse(place.ledger().some(({ deed, step }) => deed === "left" && step === "gated"))
-        }),
-      rounds * maxConcurrent
+          for (const { result } of runs) {
+            assert.strictEqual((yield* Effect.flip(result))._tag, "WorkflowCancelled")
+          }
+          const next = yield* Place.answered(
+            Nap.start({ folder, sleepMillis: 20 }, { id: `nap-${round}`, ifExists: "return-finished" })
+          )
+          assert.deepStrictEqual(yield* next.result, ["before", "after"])
+        }
+        yield* moreCuts(place, 1)
+        executedOnce(place, rounds * (maxConcurrent * 2 + 2))
+        assert.isFalse(place.ledger().some(({ deed, step }) => deed === "left" && step === "gated"))
+      })
     )
   })
 
-  it.live("a worker that gets SIGTERM finishes its runs, takes no other, and ends with 0", () =>
-    inCutPlace((place) =>
+  it.live("a worker that gets SIGTERM finishes its runs, takes no other, and ends with 0", () => {
+    const maxConcurrent = 5
+    return inCutPlace(2 * maxConcurrent, (place) =>
       Effect.gen(function* () {
-        const maxConcurrent = 5
         const { folder } = place
         const start = (number: number) =>
           Place.answered(
@@ -206,5 +207,5 @@ describe(`while connections are cut every 200 ms (KAGZI_TEST_SEED=${seed})`, () 
         assert.deepStrictEqual(runsOf(second.pid), new Set(others.map(({ runId }) => runId)))
       })
     )
-  )
+  })
 })
