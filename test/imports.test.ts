@@ -16,6 +16,7 @@ interface Room {
 
 const kernel = [
   "src/KagziError.ts",
+  "src/Registry.ts",
   "src/RetryPolicy.ts",
   "src/Run.ts",
   "src/Schedule.ts",
@@ -31,7 +32,7 @@ const nodeTransport = ["@connectrpc/connect-node"]
 const rooms: ReadonlyArray<Room> = [
   {
     name: "kernel",
-    files: /^src\/(KagziError|RetryPolicy|Run|Schedule|TraceContext|ids|marks)\.ts$/,
+    files: /^src\/(KagziError|Registry|RetryPolicy|Run|Schedule|TraceContext|ids|marks)\.ts$/,
     mayImport: [...effect, ...kernel]
   },
   {

@@ -1,5 +1,6 @@
 /** Clients that wait for the end of a run. */
 import { Effect, Latch } from "effect"
+import { Registry } from "../Registry.ts"
 import { isTerminal, type Run } from "../Run.ts"
 import type { Changes } from "../store/Store.ts"
 
@@ -10,7 +11,7 @@ export type EndedRun = Omit<Run, "input">
 export type OnEnd = (ended: EndedRun | undefined) => void
 
 export class Endings {
-  readonly #waiting = new Map<string, Set<OnEnd>>()
+  readonly #waiting = new Registry<string, Set<OnEnd>>()
 
   /** To be told of everything that was written. */
   committed({ insertRuns, outputs, updateRuns }: Pick<Changes, "insertRuns" | "updateRuns" | "outputs">): void {
@@ -28,7 +29,7 @@ export class Endings {
 
   /** Ends all waits early. */
   ringAll(): void {
-    for (const waiting of Array.from(this.#waiting.values())) for (const onEnd of Array.from(waiting)) onEnd(undefined)
+    for (const waiting of this.#waiting.values()) for (const onEnd of Array.from(waiting)) onEnd(undefined)
   }
 
   /** Answers how to take the subscription back. */

@@ -1,4 +1,5 @@
 /** Inputs of runs that were started a moment ago, so that whoever claims them soon need not read them from the store. */
+import { Registry } from "../Registry.ts"
 import type { Payload } from "../Run.ts"
 import type { Changes } from "../store/Store.ts"
 
@@ -10,7 +11,7 @@ const largestBytes = 65_536
 const overhead = 256
 
 export class Inputs {
-  readonly #inputs = new Map<string, Payload>()
+  readonly #inputs = new Registry<string, Payload>()
   #bytes = 0
 
   /** To be told of everything that was written. */
@@ -20,9 +21,12 @@ export class Inputs {
       this.#inputs.set(runId, payload)
       this.#bytes += payload.data.byteLength + overhead
     }
-    for (const [runId] of this.#inputs) {
-      if (this.#bytes <= maximumBytes) break
-      this.take(runId)
+    for (
+      let oldest = this.#inputs.first;
+      oldest !== undefined && this.#bytes > maximumBytes;
+      oldest = this.#inputs.first
+    ) {
+      this.take(oldest)
     }
   }
 

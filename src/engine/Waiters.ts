@@ -7,6 +7,7 @@
  * Waiters that found nothing but runs that a limit holds up are not told of more of those. Where a slot becomes free it
  * is offered to one of them, and then to the next, until one uses it.
  */
+import { Registry } from "../Registry.ts"
 import type { RunRecord } from "../store/Store.ts"
 import type { Place } from "./lifecycle/limits.ts"
 
@@ -50,7 +51,7 @@ export class Waiter {
   /** It has to ask once more. */
   again = false
   /** The runs that were announced to it, by their ids. */
-  readonly announced = new Map<string, RunRecord>()
+  readonly announced = new Registry<string, RunRecord>()
   /** How many runs it is expected to find that are about to be started. */
   expected = 0
   /** The slot that is offered to it. */
@@ -197,8 +198,8 @@ export class Waiters {
   /** Forgets what was announced to a waiter; answers what of that is still there. */
   #close(waiter: Waiter): ReadonlyArray<RunRecord> {
     const open: Array<RunRecord> = []
-    for (const [runId, run] of waiter.announced) {
-      if (this.#open.get(runId) === waiter && this.#open.delete(runId)) open.push(run)
+    for (const run of waiter.announced.values()) {
+      if (this.#open.get(run.runId) === waiter && this.#open.delete(run.runId)) open.push(run)
     }
     waiter.announced.clear()
     return open

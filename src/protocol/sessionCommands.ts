@@ -87,16 +87,19 @@ export const make = (options: Options): Commands => {
   // Tasks
   // -------------------------------------------------------------------------------------------------------------------
 
+  // Made once, because a generator function that is made for each task costs more than what it does (see Execution.ts).
+  const reading = function* (held: Held, { claimedAt, history, input, workflow }: PollTaskResponse) {
+    const run = yield* workflow === undefined ? runs.missing("workflow") : runs.readWorkflow(workflow)
+    const steps: Array<Step> = []
+    for (const record of history) steps.push((yield* readRecord(held, record)).step)
+    const at = claimedAt === undefined ? options.now() : yield* codec.readTimestamp(claimedAt, "claimed_at")
+    return { ...held, run: { ...run, input: codec.readPayload(input) }, history: steps, claimedAt: at }
+  }
+
   const readTask = (response: PollTaskResponse): Outcome<Task> => {
-    const { claimedAt, historyPageToken, runId, workflow } = response
+    const { historyPageToken, runId } = response
     const held = { runId, lease: Number(response.leaseEpoch) }
-    const read = Result.gen(function* () {
-      const run = yield* workflow === undefined ? runs.missing("workflow") : runs.readWorkflow(workflow)
-      const history: Array<Step> = []
-      for (const record of response.history) history.push((yield* readRecord(held, record)).step)
-      const at = claimedAt === undefined ? options.now() : yield* codec.readTimestamp(claimedAt, "claimed_at")
-      return { ...held, run: { ...run, input: codec.readPayload(response.input) }, history, claimedAt: at }
-    })
+    const read = Result.gen(() => reading(held, response))
     if (historyPageToken === "" || Result.isFailure(read)) return codec.answered(read)
     return Effect.map(unary.restOfHistory(held, historyPageToken), (rest) => ({
       ...read.success,

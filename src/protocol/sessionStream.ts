@@ -20,6 +20,7 @@ import type { Duplex, Shape as Rpc } from "./Rpc.ts"
 import { type Command, type Kind, type Member, type Reply, type Session, Unusable } from "./session.ts"
 import { makeEncoder } from "./sessionWire.ts"
 import { persistence } from "./unaryCommands.ts"
+import { Registry } from "../Registry.ts"
 
 export interface Options {
   readonly open: NonNullable<Rpc["open"]>
@@ -99,7 +100,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     const encode = makeEncoder()
 
     /** In the order in which they are to be carried out. */
-    const unanswered = new Map<number, Pending>()
+    const unanswered = new Registry<number, Pending>()
     const members = new Map<string, Member>()
     let outbox: Array<Pending> = []
     let flushing = false
@@ -284,7 +285,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     const broken = (reason: KagziError.KagziError) => {
       stream = undefined
       options.onLost()
-      for (const command of [...unanswered.values()]) {
+      for (const command of unanswered.values()) {
         command.sentAt = undefined
         if (command.kind === "presence" || command.kind === "once") drop(command)
         if (command.kind === "once") command.reply.failed(lost(reason.message))
@@ -293,7 +294,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     }
 
     const giveUp = (error: KagziError.KagziError | Unusable) => {
-      const commands = [...unanswered.values()]
+      const commands = unanswered.values()
       for (const command of commands) drop(command)
       for (const command of commands) command.reply.failed(error)
       for (const member of [...members.values()]) member.forget()
@@ -303,7 +304,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     const sweep = (at: Stream | undefined) => {
       const time = now()
       const isSilent = at !== undefined && time - Math.max(at.openedAt, at.heardAt ?? 0) > silence
-      for (const command of [...unanswered.values()]) {
+      for (const command of unanswered.values()) {
         const { kind, sentAt } = command
         if (kind === "wait" && sentAt === undefined && at !== undefined) put(command)
         if (isSilent && kind !== "wait" && sentAt !== undefined && time - sentAt > silence) {

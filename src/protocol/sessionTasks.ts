@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { PollTaskResponse } from "../../gen/kagzi/v1/worker_pb.ts"
 import type { KagziError } from "../KagziError.ts"
+import { Registry } from "../Registry.ts"
 import type { Step } from "../Run.ts"
 import type { Held } from "./Protocol.ts"
 import type { Begin, Sent } from "./session.ts"
@@ -71,7 +72,7 @@ export interface Tasks {
 }
 
 export const make = (options: Options): Tasks => {
-  const taken = new Map<string, Taken>()
+  const taken = new Registry<string, Taken>()
   const queue: Array<Waiting> = []
   const polls = new Set<(task: PollTaskResponse) => void>()
   let offered: number | undefined
@@ -110,7 +111,7 @@ export const make = (options: Options): Tasks => {
       if (run !== undefined) run.since = now
     }
     const runs = new Map<string, Held>()
-    for (const run of [...taken.values()]) {
+    for (const run of taken.values()) {
       if (run.polled && now - run.since > memory) remove(run)
       else if (isWanted(run)) runs.set(run.runId, run)
     }

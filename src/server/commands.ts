@@ -101,11 +101,13 @@ export const registerWorker = (request: RegisterRequest, { newId }: Making): Rea
 export const heartbeat = (
   request: Pick<HeartbeatRequest, "workerId" | "reportsRuns" | "heldRuns">
 ): Read<Command.Heartbeat> =>
-  Result.gen(function* () {
-    const workerId = yield* readUuid(request.workerId, "worker_id")
-    const held = yield* Result.all(request.heldRuns.map(codec.readHeld))
-    return { _tag: "Heartbeat", workerId, ...(request.reportsRuns ? { held } : {}) } as const
-  })
+  Result.flatMap(readUuid(request.workerId, "worker_id"), (workerId) =>
+    Result.map(Result.all(request.heldRuns.map(codec.readHeld)), (held) => ({
+      _tag: "Heartbeat",
+      workerId,
+      ...(request.reportsRuns ? { held } : {})
+    }))
+  )
 
 export const deregisterWorker = ({ drain, workerId }: DeregisterRequest): Read<Command.DeregisterWorker> =>
   Result.map(readUuid(workerId, "worker_id"), (workerId) => ({ _tag: "DeregisterWorker", workerId, drain }))
@@ -170,19 +172,24 @@ export const completeStep = (
 }
 
 export const failStep = (request: FailStepRequest, lease: Lease, { newId }: Making): Read<Command.FailStep> =>
-  Result.gen(function* () {
-    const run = yield* underLease(request, lease)
-    const stepId = yield* readUuid(request.stepId, "step_id")
-    if (request.error === undefined) return yield* fail("error is missing")
-    const error = codec.readErrorDetail(request.error)
-    return { _tag: "FailStep", ...run, stepId, error, nextStepId: newId() } as const
-  })
+  Result.flatMap(underLease(request, lease), (run) =>
+    Result.flatMap(readUuid(request.stepId, "step_id"), (stepId) =>
+      request.error === undefined
+        ? fail("error is missing")
+        : Result.succeed({
+            _tag: "FailStep",
+            ...run,
+            stepId,
+            error: codec.readErrorDetail(request.error),
+            nextStepId: newId()
+          })
+    )
+  )
 
 export const cancelStep = (request: CancelStepRequest, lease: Lease): Read<Command.CancelStep> =>
-  Result.gen(function* () {
-    const run = yield* underLease(request, lease)
-    return { _tag: "CancelStep", ...run, stepId: yield* readUuid(request.stepId, "step_id") } as const
-  })
+  Result.flatMap(underLease(request, lease), (run) =>
+    Result.map(readUuid(request.stepId, "step_id"), (stepId) => ({ _tag: "CancelStep", ...run, stepId }))
+  )
 
 export const suspendRun = (request: SuspendRunRequest, lease: Lease): Read<Command.SuspendRun> =>
   Result.map(underLease(request, lease), (run) => ({ _tag: "SuspendRun", ...run }))

@@ -53,7 +53,14 @@ export interface Execution {
 /** How long a body may wait for something that is not durable before it counts as stuck. */
 const pureWait = "1 second"
 
-/** Makes the execution of a run; nothing happens before `activate`. */
+const fewTurns = Effect.yieldNow.pipe(Effect.andThen(Effect.yieldNow), Effect.andThen(Effect.yieldNow))
+
+/**
+ * Makes the execution of a run; nothing happens before `activate`.
+ *
+ * There is no generator function in here: V8 gives each one, when it is first called, a hidden class in the old
+ * generation that refers to it. That would keep the whole execution there until a major collection.
+ */
 export const make = (options: Options): Execution => {
   const { context, link } = options
   const run = options.task.run
@@ -129,29 +136,23 @@ export const make = (options: Options): Execution => {
   const checkRest = () => {
     if (checking || state !== "active" || isBusy()) return
     checking = true
-    fork(
-      Effect.gen(function* () {
-        let before: number
-        do {
-          before = activity
-          yield* Effect.yieldNow
-          yield* Effect.yieldNow
-          yield* Effect.yieldNow
-        } while (before !== activity)
-        checking = false
-        if (state !== "active" || isBusy()) return
-        const stuck = deliveries.takeEarliest()
-        if (stuck !== undefined) {
-          stuck.deliver()
-          pump()
-        } else if (count.waiting > 0) {
-          yield* park
-        } else if (count.dead > 0) {
-          yield* endDead(before)
-        }
-      }).pipe(orLose)
-    )
+    fork(orLose(atRest(activity)))
   }
+
+  const atRest = (before: number): Effect.Effect<void> =>
+    Effect.andThen(
+      fewTurns,
+      Effect.suspend(() => {
+        if (before !== activity) return atRest(activity)
+        checking = false
+        if (state !== "active" || isBusy()) return Effect.void
+        const stuck = deliveries.takeEarliest()
+        if (stuck === undefined) return count.waiting > 0 ? park : count.dead > 0 ? endDead(before) : Effect.void
+        stuck.deliver()
+        pump()
+        return Effect.void
+      })
+    )
 
   /** Nothing will ever wake a body that waits only for what the record says never ends: its code has changed. */
   const endDead = (before: number) =>
@@ -166,21 +167,21 @@ export const make = (options: Options): Execution => {
       })
     )
 
-  const park = Effect.gen(function* () {
+  const park = Effect.suspend(() => {
     state = "parking"
     for (const operation of operations) operation.driver?.interruptUnsafe()
-    const suspended = yield* Effect.result(link.suspend(held))
-    if (state !== "parking") return
-    if (Result.isFailure(suspended)) {
-      yield* lose(suspended.failure)
-    } else if (suspended.success) {
-      state = "parked"
-      finish("parked")
-    } else {
+    return Effect.flatMap(Effect.result(link.suspend(held)), (suspended) => {
+      if (state !== "parking") return Effect.void
+      if (Result.isFailure(suspended)) return lose(suspended.failure)
+      if (suspended.success) {
+        state = "parked"
+        finish("parked")
+        return Effect.void
+      }
       state = "active"
       for (const operation of operations) if (operation.phase === "waiting") drive(operation, true)
-      if (bodyExit !== undefined) yield* conclude(bodyExit)
-    }
+      return bodyExit === undefined ? Effect.void : conclude(bodyExit)
+    })
   })
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -266,14 +267,16 @@ export const make = (options: Options): Execution => {
       remove(operation)
       if (state === "closed" || operation.phase === "dead") return Effect.void
       cancelling++
-      const cancellation = Effect.gen(function* () {
-        if (operation.driver !== undefined) yield* Fiber.interrupt(operation.driver)
-        const { step } = operation
-        if (state === "closed" || step === undefined || step.cancelled) return
-        if (step.sequence !== undefined) deliveries.skip(step.sequence)
-        records.set(operation.name, { ...step, cancelled: true })
-        yield* Effect.catch(link.cancelStep(held, step.stepId), lose)
-      }).pipe(
+      const cancellation = (operation.driver === undefined ? Effect.void : Fiber.interrupt(operation.driver)).pipe(
+        Effect.andThen(
+          Effect.suspend(() => {
+            const { step } = operation
+            if (state === "closed" || step === undefined || step.cancelled) return Effect.void
+            if (step.sequence !== undefined) deliveries.skip(step.sequence)
+            records.set(operation.name, { ...step, cancelled: true })
+            return Effect.catch(link.cancelStep(held, step.stepId), lose)
+          })
+        ),
         Effect.ensuring(
           Effect.sync(() => {
             cancelling--
@@ -318,26 +321,32 @@ export const make = (options: Options): Execution => {
     })
   }
 
-  const conclude = Effect.fnUntraced(function* (exit: Exit.Exit<Payload, KagziError.Detail>) {
-    state = "closing"
-    stopped = true
-    const refused = (error: KagziError.KagziError) =>
-      error._tag === "InvalidArgument"
-        ? link.failRun(held, { ...KagziError.toDetail(error), nonRetryable: true })
-        : Effect.fail(error)
-    const recorded = Exit.isSuccess(exit)
-      ? Effect.catch(link.completeRun(held, exit.value), refused)
-      : Effect.catch(link.failRun(held, Failure.fromCause(exit.cause)), refused)
-    const result = yield* Effect.result(recorded)
-    if (Result.isFailure(result)) return yield* lose(result.failure)
-    Tracing.run(context, trace, activation ?? trace.root, {
-      createdAt: run.createdAt,
-      outcome: Exit.isSuccess(exit) ? "completed" : "failed",
-      now: realClock.currentTimeMillisUnsafe()
+  const refused = (error: KagziError.KagziError) =>
+    error._tag === "InvalidArgument"
+      ? link.failRun(held, { ...KagziError.toDetail(error), nonRetryable: true })
+      : Effect.fail(error)
+
+  const conclude = (exit: Exit.Exit<Payload, KagziError.Detail>) =>
+    Effect.suspend(() => {
+      state = "closing"
+      stopped = true
+      const recorded = Exit.isSuccess(exit)
+        ? link.completeRun(held, exit.value)
+        : link.failRun(held, Failure.fromCause(exit.cause))
+      return Effect.matchEffect(Effect.catch(recorded, refused), {
+        onFailure: lose,
+        onSuccess: () =>
+          Effect.sync(() => {
+            Tracing.run(context, trace, activation ?? trace.root, {
+              createdAt: run.createdAt,
+              outcome: Exit.isSuccess(exit) ? "completed" : "failed",
+              now: realClock.currentTimeMillisUnsafe()
+            })
+            close()
+            finish("ended")
+          })
+      })
     })
-    close()
-    finish("ended")
-  })
 
   const close = () => {
     state = "closed"

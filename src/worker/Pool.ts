@@ -1,12 +1,14 @@
 /**
  * The runs of one worker: takes them from its queues while there is room, executes them, and lets them go.
  */
-import { Context, Deferred, Duration, Effect, FiberSet, Option, Schedule, Semaphore } from "effect"
+import { Context, Deferred, Duration, Effect, Option, Schedule, Semaphore } from "effect"
 import type * as KagziError from "../KagziError.ts"
 import type { Held, Notice, Shape as Protocol, Task, WorkerLink, WorkerOptions } from "../protocol/Protocol.ts"
+import { Registry } from "../Registry.ts"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import type { Body } from "./Body.ts"
 import * as Execution from "./Execution.ts"
+import * as Fibers from "./Fibers.ts"
 import * as Tracing from "./Tracing.ts"
 
 export interface Options {
@@ -61,8 +63,8 @@ export const make = (options: Options): Pool => {
   const { bodies, protocol } = options
   const context = Tracing.rootless(options.context)
   const inRuns = Tracing.withoutRepeats(context)
-  const active = new Map<string, Execution.Execution>()
-  const parked = new Map<string, Execution.Execution>()
+  const active = new Registry<string, Execution.Execution>()
+  const parked = new Registry<string, Execution.Execution>()
   const links = new Set<WorkerLink>()
   const stopping = Deferred.makeUnsafe<void, KagziError.KagziError>()
   const permits = Semaphore.makeUnsafe(options.maxConcurrent)
@@ -74,7 +76,10 @@ export const make = (options: Options): Pool => {
 
   const heldBy = (link: () => WorkerLink | undefined): ReadonlyArray<Held> => {
     const current = link()
-    return [...active.values()].filter((execution) => execution.link === current).map((execution) => execution.held())
+    return active
+      .values()
+      .filter((execution) => execution.link === current)
+      .map((execution) => execution.held())
   }
 
   /** A link has so many runs more; all of them are told what room is left. */
@@ -120,8 +125,7 @@ export const make = (options: Options): Pool => {
   const keep = (runId: string, execution: Execution.Execution) => {
     parked.set(runId, execution)
     if (parked.size <= options.cacheSize) return
-    const oldest = parked.keys().next()
-    if (oldest.done !== true) parked.delete(oldest.value)
+    if (parked.first !== undefined) parked.delete(parked.first)
   }
 
   // ---------------------------------------------------------------------------------------------------------------
@@ -140,23 +144,21 @@ export const make = (options: Options): Pool => {
    * Takes one run from a queue when there is room for it. Once handed over, it is executed whatever happens. Polls hold
    * no room, so that an idle queue does not keep it from a busy one.
    */
-  const pollOnce = (link: WorkerLink, runs: FiberSet.FiberSet) =>
+  const pollOnce = (link: WorkerLink, runs: Fibers.Fibers) =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        yield* restore(permits.withPermit(Effect.void))
-        const task = yield* restore(link.poll)
-        if (Option.isNone(task)) return
+      Effect.flatMap(restore(Effect.andThen(permits.withPermit(Effect.void), link.poll)), (task) => {
+        if (Option.isNone(task)) return Effect.void
         loaded(link, 1)
         const executed = Effect.ensuring(
           Effect.interruptible(executeInRoom(link, task.value)),
           Effect.sync(() => loaded(link, -1))
         )
-        yield* FiberSet.run(runs, executed, { startImmediately: true })
+        return runs.run(executed)
       })
     )
 
   /** Takes runs from a queue until the server no longer knows the worker. Through lost connections it keeps trying. */
-  const poll = (link: WorkerLink, runs: FiberSet.FiberSet): Effect.Effect<void, KagziError.KagziError> =>
+  const poll = (link: WorkerLink, runs: Fibers.Fibers): Effect.Effect<void, KagziError.KagziError> =>
     pollOnce(link, runs).pipe(
       Effect.retry({ schedule: reconnect, while: (error) => isPassing(error) || error._tag === "PreconditionFailed" }),
       Effect.forever({ disableYield: true }),
@@ -182,7 +184,7 @@ export const make = (options: Options): Pool => {
   const serveOnce = (
     queue: Omit<WorkerOptions, "held">,
     isOwn: boolean,
-    runs: FiberSet.FiberSet,
+    runs: Fibers.Fibers,
     onRegistered: () => void
   ) =>
     Effect.gen(function* () {
@@ -216,14 +218,14 @@ export const make = (options: Options): Pool => {
         untilForgotten
       )
       yield* Effect.forEach(
-        [...active.values()].filter((execution) => execution.link === connected),
+        active.values().filter((execution) => execution.link === connected),
         (execution) => execution.abandon,
         { discard: true }
       )
     }).pipe(Effect.scoped)
 
   /** Serves a queue for good: registers again when the server forgot, waits when it can't be reached. */
-  const serve = (queue: Omit<WorkerOptions, "held">, isOwn: boolean, runs: FiberSet.FiberSet) =>
+  const serve = (queue: Omit<WorkerOptions, "held">, isOwn: boolean, runs: Fibers.Fibers) =>
     Effect.suspend(() => {
       let everServed = false
       const served = () => {
@@ -248,16 +250,16 @@ export const make = (options: Options): Pool => {
   // ---------------------------------------------------------------------------------------------------------------
 
   /** No new runs; what is active ends or parks in its own time, and what is left after the grace period is given back. */
-  const drain = (runs: FiberSet.FiberSet) =>
+  const drain = (runs: Fibers.Fibers) =>
     Effect.gen(function* () {
       yield* Deferred.succeed(stopping, undefined)
       yield* Effect.forEach(links, (link) => Effect.timeoutOption(Effect.ignore(link.drain), farewell), {
         concurrency: "unbounded",
         discard: true
       })
-      yield* Effect.timeoutOption(FiberSet.awaitEmpty(runs), options.gracePeriod)
+      yield* Effect.timeoutOption(runs.awaitEmpty, options.gracePeriod)
       yield* Effect.forEach(
-        [...active.values()],
+        active.values(),
         (execution) =>
           execution.abandon.pipe(
             Effect.andThen(Effect.logWarning("Giving back a run that did not end within the grace period")),
@@ -270,7 +272,7 @@ export const make = (options: Options): Pool => {
     })
 
   const run = Effect.gen(function* () {
-    const runs = yield* FiberSet.make()
+    const runs = yield* Fibers.make
     for (const [index, queue] of options.queues.entries()) {
       yield* Effect.forkScoped(serve(queue, index === 0, runs))
     }

@@ -17,6 +17,7 @@ import * as Commands from "../commands.ts"
 import { makeEncoder } from "./encode.ts"
 import * as Events from "./events.ts"
 import { Outbox, type Sink } from "./Outbox.ts"
+import { Registry } from "../../Registry.ts"
 
 /** Nothing more is read while so many commands, or commands of so many bytes, are unanswered. */
 const maximumUnanswered = 1_000
@@ -58,7 +59,7 @@ export class Session {
   readonly #serving = new Map<string, Serving>()
   readonly #resuming = new Map<string, Resuming>()
   /** Commands that wait for a result, by their ids, and how to take them back. */
-  readonly #waits = new Map<number, () => void>()
+  readonly #waits = new Registry<number, () => void>()
   readonly #hasRoom = Latch.makeUnsafe(true)
   /** Results that were there when there was no room for them, to be read again. */
   #late: Array<{ readonly id: number; readonly request: AwaitResultRequest }> = []
@@ -132,7 +133,7 @@ export class Session {
     for (const serving of [...this.#serving.values()]) serving.close()
     this.#serving.clear()
     this.#resuming.clear()
-    for (const abandon of [...this.#waits.values()]) abandon()
+    for (const abandon of this.#waits.values()) abandon()
     this.#waits.clear()
     this.#late = []
     this.#hasRoom.openUnsafe()

@@ -4,6 +4,7 @@
  *
  * What a transaction writes is kept apart until it is on disk, and forgotten when it is rolled back.
  */
+import { Registry } from "../../Registry.ts"
 import { isTerminal } from "../../Run.ts"
 import type { RunRecord } from "../Store.ts"
 
@@ -17,9 +18,10 @@ export interface StoredRun {
 const generation = 4_096
 
 export class RunCache {
-  #young = new Map<string, StoredRun>()
-  #old = new Map<string, StoredRun>()
-  readonly #written = new Map<string, StoredRun>()
+  #young = new Registry<string, StoredRun>()
+  #old = new Registry<string, StoredRun>()
+  /** A new one for each transaction: what a Map held before stays reachable from it for long (see `Registry`). */
+  #written = new Map<string, StoredRun>()
 
   /** The run as the transaction sees it that is under way, if it is kept. */
   get(runId: string): StoredRun | undefined {
@@ -39,7 +41,7 @@ export class RunCache {
     }
     if (this.#young.size >= generation) {
       this.#old = this.#young
-      this.#young = new Map()
+      this.#young = new Registry()
     }
     this.#young.set(stored.run.runId, stored)
   }
@@ -51,11 +53,11 @@ export class RunCache {
 
   committed(): void {
     for (const stored of this.#written.values()) this.keep(stored)
-    this.#written.clear()
+    this.#written = new Map()
   }
 
   rolledBack(): void {
-    this.#written.clear()
+    this.#written = new Map()
   }
 
   #forget(runId: string): void {
