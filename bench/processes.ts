@@ -67,22 +67,34 @@ export const server = Effect.fnUntraced(function* (
 })
 
 /** One of the programs of this folder, for that server. */
-const program = ({ address }: System, name: string, ...args: ReadonlyArray<string>) =>
-  Process.start(`${built}/bench/programs/${name}.js`, { args, environment: { KAGZI_SERVER_ADDRESS: address } })
+const program = ({ address }: System, name: string, args: ReadonlyArray<string>, nodeOptions = "") =>
+  Process.start(`${built}/bench/programs/${name}.js`, {
+    args,
+    environment: { KAGZI_SERVER_ADDRESS: address, NODE_OPTIONS: nodeOptions }
+  })
 
 /** A program that says when it is ready. */
-export const helper = Effect.fnUntraced(function* (system: System, name: string, ...args: ReadonlyArray<string>) {
-  const child = yield* program(system, name, ...args)
+export const helper = Effect.fnUntraced(function* (
+  system: System,
+  name: string,
+  args: ReadonlyArray<string>,
+  nodeOptions?: string
+) {
+  const child = yield* program(system, name, args, nodeOptions)
   yield* child.line(/^ready$/)
   return child
 })
 
-export const worker = (system: System, maxConcurrent: number, ...hold: ReadonlyArray<"hold">) =>
-  helper(system, "worker", String(maxConcurrent), ...hold)
+/** `nodeOptions` are those of its process, as the variable NODE_OPTIONS has them. */
+export const worker = (
+  system: System,
+  maxConcurrent: number,
+  { hold = false, nodeOptions }: { readonly hold?: boolean; readonly nodeOptions?: string } = {}
+) => helper(system, "worker", hold ? [String(maxConcurrent), "hold"] : [String(maxConcurrent)], nodeOptions)
 
 /** Starts runs and waits for their results in a process of its own, and gives what it measured. */
 export const load = Effect.fnUntraced(function* (system: System, load: Load) {
-  const child = yield* program(system, "load", JSON.stringify(load))
+  const child = yield* program(system, "load", [JSON.stringify(load)])
   const figures: Row = JSON.parse(yield* child.line(/^\{.*\}$/))
   yield* child.ended
   return figures

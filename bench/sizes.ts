@@ -17,6 +17,8 @@ export interface Sizes {
   readonly latency: { readonly runs: number }
   readonly sequential: { readonly steps: number }
   readonly timers: {
+    /** Timers before those that are measured. */
+    readonly warmUp: number
     readonly runs: number
     readonly overMillis: number
     /** Of the timers that are set one after the other. */
@@ -37,7 +39,7 @@ export const full: Sizes = {
   throughput: { runs: 10_000, inFlight: 100 },
   latency: { runs: 100 },
   sequential: { steps: 500 },
-  timers: { runs: 10_000, overMillis: 10_000, rounds: 8, orphanRounds: 3, orphansPerRound: 10 },
+  timers: { warmUp: 1_000, runs: 10_000, overMillis: 10_000, rounds: 8, orphanRounds: 3, orphansPerRound: 10 },
   recovery: {
     runs: 100,
     leases: [
@@ -71,7 +73,7 @@ export const quick: Sizes = {
   throughput: { runs: 10, inFlight: 5 },
   latency: { runs: 3 },
   sequential: { steps: 10 },
-  timers: { runs: 20, overMillis: 200, rounds: 1, orphanRounds: 0, orphansPerRound: 0 },
+  timers: { warmUp: 10, runs: 20, overMillis: 200, rounds: 1, orphanRounds: 0, orphansPerRound: 0 },
   recovery: { runs: 2, leases: [{ heartbeat: 1, stale: 2, lease: 2 }] },
   scaling: { fillings: [{ finished: 50, sleeping: 10 }] },
   long: { steps: 50, edge: 10 },

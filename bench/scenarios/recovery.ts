@@ -12,7 +12,7 @@ const millis = Effect.sync(() => performance.now())
 const recover = Effect.fnUntraced(function* (leases: Leases, count: number) {
   const system = yield* server({ environment: leaseSettings(leases) })
   return yield* Effect.gen(function* () {
-    const victim = yield* worker(system, workerSize, "hold")
+    const victim = yield* worker(system, workerSize, { hold: true })
     const runs = yield* Effect.replicateEffect(Hold.start(), count)
     while (victim.lines().filter((line) => line === "held").length < count) yield* Effect.sleep("10 millis")
     yield* worker(system, workerSize)
