@@ -67,10 +67,13 @@ export const server = Effect.fnUntraced(function* (
 })
 
 /** One of the programs of this folder, for that server. */
-const program = ({ address }: System, name: string, args: ReadonlyArray<string>, nodeOptions = "") =>
+const program = ({ address }: System, name: string, args: ReadonlyArray<string>, nodeOptions?: string) =>
   Process.start(`${built}/bench/programs/${name}.js`, {
     args,
-    environment: { KAGZI_SERVER_ADDRESS: address, NODE_OPTIONS: nodeOptions }
+    environment: {
+      KAGZI_SERVER_ADDRESS: address,
+      ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions })
+    }
   })
 
 /** A program that says when it is ready. */

@@ -1,3 +1,6 @@
+/** As many free places are kept when there is nothing any more, after there was a lot. */
+const mostFree = 1_024
+
 /**
  * What comes and goes by its key for as long as a process lives, in the order it came.
  *
@@ -40,6 +43,10 @@ export class Registry<K extends string | number, A> {
     this.#places.delete(key)
     this.#entries[place] = undefined
     this.#free.push(place)
+    if (this.#places.size === 0 && this.#free.length > mostFree) {
+      this.#entries.length = 0
+      this.#free.length = 0
+    }
     return true
   }
 
@@ -52,6 +59,11 @@ export class Registry<K extends string | number, A> {
   /** The first key, if there is one. */
   get first(): K | undefined {
     return this.#places.keys().next().value
+  }
+
+  /** In order. Entries may be deleted while one goes through. */
+  keys(): Iterable<K> {
+    return this.#places.keys()
   }
 
   /** What is there now; it may change while one goes through. */

@@ -24,6 +24,18 @@ describe("a registry", () => {
     assert.strictEqual(registry.get(3), "3")
   })
 
+  it("works on after it was large and empty again", () => {
+    const registry = new Registry<number, number>()
+    for (let round = 0; round < 2; round++) {
+      for (let key = 0; key < 5_000; key++) registry.set(key, key)
+      assert.strictEqual(registry.get(4_999), 4_999)
+      for (const key of registry.keys()) registry.delete(key)
+      assert.deepStrictEqual(registry.values(), [])
+    }
+    registry.set(1, 2)
+    assert.strictEqual(registry.get(1), 2)
+  })
+
   it("gives a list of its own, so that it may change meanwhile", () => {
     const registry = new Registry<number, number>()
     for (let key = 0; key < 100; key++) registry.set(key, key)

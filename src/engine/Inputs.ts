@@ -21,12 +21,10 @@ export class Inputs {
       this.#inputs.set(runId, payload)
       this.#bytes += payload.data.byteLength + overhead
     }
-    for (
-      let oldest = this.#inputs.first;
-      oldest !== undefined && this.#bytes > maximumBytes;
-      oldest = this.#inputs.first
-    ) {
-      this.take(oldest)
+    if (this.#bytes <= maximumBytes) return
+    for (const runId of this.#inputs.keys()) {
+      if (this.#bytes <= maximumBytes) break
+      this.take(runId)
     }
   }
 

@@ -14,11 +14,18 @@ export const make: Effect.Effect<Fibers, never, Scope.Scope> = Effect.gen(functi
   const running = new Registry<number, Fiber.Fiber<unknown, unknown>>()
   yield* Effect.addFinalizer(() => Effect.suspend(() => Fiber.interruptAll(running.values())))
   return {
+    // It registers itself before it does anything: whoever starts it may have to yield right after.
     run: (effect) =>
-      Effect.map(Effect.forkDetach(effect, { startImmediately: true }), (fiber) => {
-        running.set(fiber.id, fiber)
-        fiber.addObserver(() => void running.delete(fiber.id))
-      }),
+      Effect.asVoid(
+        Effect.forkDetach(
+          Effect.withFiber<unknown, unknown>((fiber) => {
+            running.set(fiber.id, fiber)
+            fiber.addObserver(() => void running.delete(fiber.id))
+            return effect
+          }),
+          { startImmediately: true }
+        )
+      ),
     awaitEmpty: Effect.whileLoop({
       while: () => running.size > 0,
       body: () => Fiber.awaitAll(running.values()),

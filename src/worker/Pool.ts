@@ -125,7 +125,8 @@ export const make = (options: Options): Pool => {
   const keep = (runId: string, execution: Execution.Execution) => {
     parked.set(runId, execution)
     if (parked.size <= options.cacheSize) return
-    if (parked.first !== undefined) parked.delete(parked.first)
+    const oldest = parked.first
+    if (oldest !== undefined) parked.delete(oldest)
   }
 
   // ---------------------------------------------------------------------------------------------------------------
