@@ -84,7 +84,25 @@ const rooms: ReadonlyArray<Room> = [
   {
     name: "SQLite store",
     files: /^src\/store\/sqlite\//,
-    mayImport: [...effect, ...kernel, "node:", "src/store/*.ts", "src/store/sqlite/"]
+    mayImport: [...effect, ...kernel, "node:", "src/store/*.ts", "src/store/rows/", "src/store/sqlite/"]
+  },
+  {
+    name: "PostgreSQL store",
+    files: /^src\/store\/postgres\//,
+    mayImport: [
+      ...effect,
+      ...kernel,
+      "node:",
+      "@effect/sql-pg/",
+      "src/store/*.ts",
+      "src/store/rows/",
+      "src/store/postgres/"
+    ]
+  },
+  {
+    name: "rows of stores",
+    files: /^src\/store\/rows\//,
+    mayImport: [...effect, ...kernel, "src/store/*.ts", "src/store/rows/"]
   },
   {
     name: "store port",

@@ -1,5 +1,4 @@
-/** What the codecs of rows share: absent fields are NULL, structures are JSON text, booleans are 0 and 1. */
-import type { Payload } from "../../Run.ts"
+/** Lists of columns and placeholders in SQL. */
 
 /** `?, ?, …`, as many as there are columns. */
 export const placeholders = (columns: ReadonlyArray<string>): string => columns.map(() => "?").join(", ")
@@ -21,26 +20,3 @@ export const limitParameter = "LIMIT CAST(? AS INTEGER)"
 /** The columns of a table under another name. */
 export const prefixed = (alias: string, columns: ReadonlyArray<string>): string =>
   columns.map((column) => `${alias}.${column}`).join(", ")
-
-export const orNull = <A>(value: A | undefined): A | null => value ?? null
-
-export const bit = (value: boolean): number => (value ? 1 : 0)
-
-export const toJson = (value: object): string => JSON.stringify(value)
-
-export const toJsonOrNull = (value: object | undefined): string | null =>
-  value === undefined ? null : JSON.stringify(value)
-
-/** What was written with `toJson`; the column says which type that was. */
-export const fromJson = <A>(text: string): A => JSON.parse(text) as A
-
-export const fromMetadata = (metadata: Payload["metadata"]): string | null => {
-  for (const _ in metadata) return JSON.stringify(metadata)
-  return null
-}
-
-export const toPayload = (data: Uint8Array | null, metadata: string | null): Payload => ({
-  // an empty blob is bound as NULL
-  data: data ?? new Uint8Array(0),
-  metadata: metadata === null ? {} : fromJson(metadata)
-})

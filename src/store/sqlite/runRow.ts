@@ -3,8 +3,9 @@ import type { SQLInputValue } from "node:sqlite"
 import type { Types } from "effect"
 import type { Payload, Run } from "../../Run.ts"
 import { type RunRecord, wakeUpAt } from "../Store.ts"
-import { runStatus, runStatuses } from "./codes.ts"
-import { bit, fromJson, orNull, prefixed, toJsonOrNull } from "./rows.ts"
+import { runStatus, runStatuses } from "../rows/codes.ts"
+import { bit, fromJson, orNull, toJsonOrNull } from "../rows/values.ts"
+import { prefixed } from "./rows.ts"
 
 /** Columns that never change once a run exists. */
 const fixed = [

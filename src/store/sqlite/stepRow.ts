@@ -4,8 +4,8 @@ import type { Types } from "effect"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import type { Payload, Step } from "../../Run.ts"
 import type { StepRecord } from "../Store.ts"
-import { stepKind, stepKinds, stepStatus, stepStatuses } from "./codes.ts"
-import { bit, fromJson, fromMetadata, orNull, toJson, toJsonOrNull, toPayload } from "./rows.ts"
+import { stepKind, stepKinds, stepStatus, stepStatuses } from "../rows/codes.ts"
+import { bit, fromJson, fromMetadata, orNull, toJson, toJsonOrNull, toPayload } from "../rows/values.ts"
 
 /** Payloads above this size, in bytes, go to a table of their own, so that an update does not rewrite them. */
 export const inlineLimit = 1024

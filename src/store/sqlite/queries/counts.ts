@@ -3,7 +3,7 @@
  * there are: the only writer knows each row before and after.
  */
 import type { RunCount, RunRecord } from "../../Store.ts"
-import { runStatus, runStatuses } from "../codes.ts"
+import { runStatus, runStatuses } from "../../rows/codes.ts"
 import type { Prepare } from "../database.ts"
 
 export const sql = {

@@ -4,10 +4,11 @@
 import type { Payload } from "../../../Run.ts"
 import { isTerminal } from "../../../Run.ts"
 import type { RunRecord, Wants } from "../../Store.ts"
-import { runStatuses } from "../codes.ts"
+import { runStatuses } from "../../rows/codes.ts"
 import type { Prepare } from "../database.ts"
 import { RunCache, type StoredRun } from "../RunCache.ts"
-import { assignments, fromMetadata, limitParameter, placeholders, rowsOf, toPayload } from "../rows.ts"
+import { fromMetadata, toPayload } from "../../rows/values.ts"
+import { assignments, limitParameter, placeholders, rowsOf } from "../rows.ts"
 import {
   hasProgressed,
   progressValues,

@@ -3,7 +3,8 @@ import type { Payload } from "../../../Run.ts"
 import type { Schedule } from "../../../Schedule.ts"
 import type { Changes, Cursor, Page, RunRecord, ScheduleRecord, Wants } from "../../Store.ts"
 import type { Prepare } from "../database.ts"
-import { assignments, fromMetadata, limitParameter, placeholders, prefixed, toPayload } from "../rows.ts"
+import { fromMetadata, toPayload } from "../../rows/values.ts"
+import { assignments, limitParameter, placeholders, prefixed } from "../rows.ts"
 import { type RunRow, runColumns, runTables, toRunRecord } from "../runRow.ts"
 import {
   type ScheduleRow,
@@ -12,7 +13,7 @@ import {
   scheduleMutableValues,
   scheduleValues,
   toScheduleRecord
-} from "../scheduleRow.ts"
+} from "../../rows/scheduleRow.ts"
 import { type Condition, equals, type Paging, take, where } from "./listings.ts"
 
 const columns = scheduleColumns.join(", ")

@@ -9,7 +9,7 @@ import type {
   WorkerKey,
   WorkerRecord
 } from "../../Store.ts"
-import { workerStatus } from "../codes.ts"
+import { workerStatus } from "../../rows/codes.ts"
 import type { Prepare } from "../database.ts"
 import { RowCache } from "../RowCache.ts"
 import { assignments, limitParameter, placeholders } from "../rows.ts"
@@ -26,7 +26,7 @@ import {
   workerMutable,
   workerMutableValues,
   workerValues
-} from "../workerRow.ts"
+} from "../../rows/workerRow.ts"
 
 const columns = workerColumns.join(", ")
 

@@ -1,9 +1,8 @@
 /** Workers and namespaces as rows. */
-import type { SQLInputValue } from "node:sqlite"
 import type { Types } from "effect"
 import type { NamespaceRecord, WorkerRecord } from "../Store.ts"
 import { workerStatus, workerStatuses } from "./codes.ts"
-import { bit, fromJson, orNull, toJson } from "./rows.ts"
+import { bit, fromJson, orNull, toJson, type Value } from "./values.ts"
 
 /** Columns that an update of a worker sets; the others are what it is known by. */
 export const workerMutable = [
@@ -44,7 +43,7 @@ export type WorkerRow = readonly [
   lastHeartbeatAt: number
 ]
 
-export const workerMutableValues = (worker: WorkerRecord): Array<SQLInputValue> => [
+export const workerMutableValues = (worker: WorkerRecord): Array<Value> => [
   workerStatus[worker.status],
   worker.version,
   toJson(worker.workflowTypes),
@@ -55,7 +54,7 @@ export const workerMutableValues = (worker: WorkerRecord): Array<SQLInputValue> 
   worker.lastHeartbeatAt
 ]
 
-export const workerValues = (worker: WorkerRecord): Array<SQLInputValue> => [
+export const workerValues = (worker: WorkerRecord): Array<Value> => [
   worker.workerId,
   worker.namespace,
   worker.taskQueue,
@@ -99,14 +98,14 @@ export type NamespaceRow = readonly [
   updatedAt: number
 ]
 
-export const namespaceMutableValues = (namespace: NamespaceRecord): Array<SQLInputValue> => [
+export const namespaceMutableValues = (namespace: NamespaceRecord): Array<Value> => [
   namespace.displayName,
   namespace.description,
   bit(namespace.enabled),
   namespace.updatedAt
 ]
 
-export const namespaceValues = (namespace: NamespaceRecord): Array<SQLInputValue> => [
+export const namespaceValues = (namespace: NamespaceRecord): Array<Value> => [
   namespace.namespace,
   namespace.id,
   namespace.createdAt,

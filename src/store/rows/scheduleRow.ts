@@ -1,9 +1,8 @@
 /** Schedules as rows. */
-import type { SQLInputValue } from "node:sqlite"
 import type { Types } from "effect"
 import type { ScheduleRecord } from "../Store.ts"
 import { overlap, overlaps } from "./codes.ts"
-import { bit, orNull } from "./rows.ts"
+import { bit, orNull, type Value } from "./values.ts"
 
 /** Columns that an update sets. */
 export const scheduleMutable = [
@@ -44,7 +43,7 @@ export type ScheduleRow = readonly [
   failedRuns: number
 ]
 
-export const scheduleMutableValues = (schedule: ScheduleRecord): Array<SQLInputValue> => [
+export const scheduleMutableValues = (schedule: ScheduleRecord): Array<Value> => [
   schedule.taskQueue,
   schedule.workflowType,
   schedule.cronExpr,
@@ -59,7 +58,7 @@ export const scheduleMutableValues = (schedule: ScheduleRecord): Array<SQLInputV
 ]
 
 /** The values of a new schedule, which has no runs. */
-export const scheduleValues = (schedule: ScheduleRecord): Array<SQLInputValue> => [
+export const scheduleValues = (schedule: ScheduleRecord): Array<Value> => [
   schedule.scheduleId,
   schedule.namespace,
   schedule.createdAt,
