@@ -6,6 +6,7 @@ const report = process.env.KAGZI_TEST_REPORT
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/postgresSetup.ts"],
     // Most files wait for processes of theirs more than they compute.
     maxWorkers: 2,
     testTimeout: 30_000,

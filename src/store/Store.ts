@@ -5,7 +5,7 @@
  * function decide, and writes what that function returns, all in one transaction. When `transact` succeeds, its changes
  * are on disk; when it fails, none of them are.
  */
-import { Context, Data, type Effect, type Option } from "effect"
+import { Context, Data, type Effect, type Option, type Stream } from "effect"
 import type * as RetryPolicy from "../RetryPolicy.ts"
 import type * as Run from "../Run.ts"
 import type { Schedule } from "../Schedule.ts"
@@ -45,7 +45,7 @@ export interface RunRecord extends Omit<Run.Run, "input" | "output" | "wakeUpAt"
   readonly claimedAt?: number
   /** Leases in a row that ran out with no step ended in between. */
   readonly expiries: number
-  /** Step names begun so far. */
+  /** Step names begun so far; while it is 0, a store need not look for steps. */
   readonly stepCount: number
   /** Steps that have ended for good so far. */
   readonly sequence: number
@@ -274,7 +274,43 @@ export interface RunFilter {
   readonly createdBefore?: number
 }
 
+/**
+ * What another server of the same database has changed: a reason to look, and no more. Hints may be late, repeated or
+ * lost; where some may have been lost, `Missed` says so.
+ */
+export type Hint =
+  /** Runs of that type on that queue were written that may be claimed, the first of them at `dueAt`. */
+  | {
+      readonly _tag: "RunsDue"
+      readonly namespace: string
+      readonly taskQueue: string
+      readonly workflowType: string
+      readonly dueAt: number
+    }
+  /** A run of that type on that queue executes no more: there may be room under a limit. */
+  | {
+      readonly _tag: "SlotFreed"
+      readonly namespace: string
+      readonly taskQueue: string
+      readonly workflowType: string
+    }
+  /** The run has ended. */
+  | { readonly _tag: "RunEnded"; readonly runId: string }
+  /** The worker drains or is gone, or declares other limits. */
+  | {
+      readonly _tag: "WorkerChanged"
+      readonly workerId: string
+      readonly namespace: string
+      readonly taskQueue: string
+    }
+  /** Schedules were made or changed. */
+  | { readonly _tag: "SchedulesChanged" }
+  /** Anything may have changed. */
+  | { readonly _tag: "Missed" }
+
 export interface Shape {
+  /** Hints of other servers, from when it is run. Absent where the database has one server alone. */
+  readonly hints?: Stream.Stream<Hint>
   /** The time of the database's clock, or of the process where the database has none of its own. */
   readonly now: Effect.Effect<number>
   /** Loads, decides, writes and commits in one transaction. `decide` may run again when the database asks for it. */

@@ -107,7 +107,7 @@ export const wants = (test: Case) => {
     test(
       "find sleeping runs and expired leases, and load the runs and their waits",
       Effect.gen(function* () {
-        const sleeping = due(1, { status: "SLEEPING" })
+        const sleeping = due(1, { status: "SLEEPING", stepCount: 1 })
         const expired = due(2, { status: "RUNNING", workerId: id(800), createdAt: at + 1 })
         const nap = stepOf(1, { kind: "SLEEP", dueAt: at })
         yield* write({ insertRuns: [sleeping, expired], insertSteps: [nap, stepOf(2)] })

@@ -4,6 +4,7 @@
  */
 import type { RunCount, RunRecord } from "../../Store.ts"
 import { runStatus, runStatuses } from "../../rows/codes.ts"
+import { runCountChanges } from "../../rows/runCounts.ts"
 import type { Prepare } from "../database.ts"
 
 export const sql = {
@@ -40,20 +41,8 @@ export const make = (prepare: Prepare): Counts => {
         count: row[4]
       })),
     moved: (runs) => {
-      const changes = new Map<string, { readonly run: RunRecord; difference: number }>()
-      const note = (run: RunRecord, difference: number) => {
-        const key = `${run.status}\u0000${run.namespace}\u0000${run.taskQueue}\u0000${run.workflowType}`
-        const change = changes.get(key)
-        if (change === undefined) changes.set(key, { run, difference })
-        else change.difference += difference
-      }
-      for (const [before, after] of runs) {
-        if (before?.status === after.status) continue
-        if (before !== undefined) note(before, -1)
-        note(after, 1)
-      }
-      for (const { difference, run } of changes.values()) {
-        if (difference !== 0) add.run(run.namespace, run.taskQueue, run.workflowType, runStatus[run.status], difference)
+      for (const { difference, run } of runCountChanges(runs)) {
+        add.run(run.namespace, run.taskQueue, run.workflowType, runStatus[run.status], difference)
       }
     }
   }

@@ -1,11 +1,9 @@
 /** Queries and statements of the limits that workers declare. */
 import type { Types } from "effect"
 import type { Occupancy, WorkerRecord } from "../../Store.ts"
+import { declared, declaresTheSame, wholeQueue } from "../../rows/limits.ts"
 import type { Prepare } from "../database.ts"
 import { limitParameter } from "../rows.ts"
-
-/** Stands for the whole queue in place of a workflow type, which is never empty. */
-const wholeQueue = ""
 
 export const sql = {
   any: "SELECT 1 FROM worker_limits LIMIT 1",
@@ -38,12 +36,6 @@ export interface Limits {
   readonly rolledBack: () => void
 }
 
-const declared = (worker: WorkerRecord): ReadonlyArray<readonly [workflowType: string, limit: number]> => {
-  if (worker.status === "OFFLINE") return []
-  const ofTypes = Object.entries(worker.workflowTypeConcurrency)
-  return worker.queueConcurrencyLimit === undefined ? ofTypes : [[wholeQueue, worker.queueConcurrencyLimit], ...ofTypes]
-}
-
 export const make = (prepare: Prepare): Limits => {
   const any = prepare<readonly [1]>(sql.any)
   const smallest = prepare<readonly [limit: number]>(sql.smallest)
@@ -74,11 +66,10 @@ export const make = (prepare: Prepare): Limits => {
       return found
     },
     update: (worker, before) => {
-      const now = declared(worker)
-      if (before !== undefined && JSON.stringify(now) === JSON.stringify(declared(before))) return
+      if (declaresTheSame(worker, before)) return
       areThere = undefined
       remove.run(worker.workerId)
-      for (const [workflowType, limit] of now) {
+      for (const [workflowType, limit] of declared(worker)) {
         insert.run(worker.namespace, worker.taskQueue, workflowType, limit, worker.workerId)
       }
     },

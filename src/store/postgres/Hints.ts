@@ -1,0 +1,143 @@
+/**
+ * Tells other servers of the same database what was changed, by NOTIFY, and hears what they tell.
+ *
+ * It is told after the commit and on a connection of its own: in the transaction itself, NOTIFY would have all servers
+ * commit one after the other. What is lost with a server that dies in between costs time and no work.
+ */
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import { randomUUID } from "node:crypto"
+import { Effect, Latch, PubSub, Queue, type Scope, Stream } from "effect"
+import { isTerminal } from "../../Run.ts"
+import { declaresTheSame } from "../rows/limits.ts"
+import type { Changes, Hint, WorkerRecord } from "../Store.ts"
+import { decode, encode } from "./hintText.ts"
+import type { Read } from "./queries/reads.ts"
+import { text } from "./values.ts"
+
+/** How long to wait before listening again, in milliseconds. */
+const retryMillis = 250
+
+/** Hints not told yet. Above, the others are only told that they missed some. */
+const maximumWaiting = 20_000
+
+const placeOf = (hint: { readonly namespace: string; readonly taskQueue: string; readonly workflowType: string }) =>
+  `${hint.namespace}\u0000${hint.taskQueue}\u0000${hint.workflowType}`
+
+/** Hints that wait to be told, those of one queue and type as one. */
+class Waiting {
+  readonly #due = new Map<string, Hint & { readonly _tag: "RunsDue" }>()
+  readonly #freed = new Map<string, Hint>()
+  readonly #others = new Map<string, Hint>()
+
+  add(changes: Changes, before: ReadonlyMap<string, WorkerRecord>): void {
+    for (const runs of [changes.insertRuns, changes.updateRuns]) {
+      for (const { dueAt, namespace, runId, status, taskQueue, workflowType } of runs) {
+        const place = { namespace, taskQueue, workflowType }
+        if (isTerminal(status)) this.#note(`end ${runId}`, { _tag: "RunEnded", runId })
+        if (runs === changes.updateRuns && status !== "RUNNING") {
+          this.#freed.set(placeOf(place), { _tag: "SlotFreed", ...place })
+        }
+        if (dueAt === undefined) continue
+        const key = placeOf(place)
+        const known = this.#due.get(key)
+        if (known === undefined || dueAt < known.dueAt) this.#due.set(key, { _tag: "RunsDue", ...place, dueAt })
+      }
+    }
+    for (const worker of changes.updateWorkers) {
+      const { namespace, status, taskQueue, workerId } = worker
+      const known = before.get(workerId)
+      if (known !== undefined && known.status === status && declaresTheSame(worker, known)) continue
+      this.#note(`worker ${workerId}`, { _tag: "WorkerChanged", workerId, namespace, taskQueue })
+    }
+    if (changes.insertSchedules.length + changes.updateSchedules.length > 0) {
+      this.#note("schedules", { _tag: "SchedulesChanged" })
+    }
+  }
+
+  missed(): void {
+    this.#due.clear()
+    this.#freed.clear()
+    this.#others.clear()
+    this.#note("missed", { _tag: "Missed" })
+  }
+
+  get isEmpty(): boolean {
+    return this.#due.size + this.#freed.size + this.#others.size === 0
+  }
+
+  take(): ReadonlyArray<Hint> {
+    const taken = [...this.#due.values(), ...this.#freed.values(), ...this.#others.values()]
+    this.#due.clear()
+    this.#freed.clear()
+    this.#others.clear()
+    return taken
+  }
+
+  #note(key: string, hint: Hint): void {
+    if (this.#others.size < maximumWaiting) this.#others.set(key, hint)
+    else this.missed()
+  }
+}
+
+export interface Hints {
+  /** What others tell, from when it is run. */
+  readonly hints: Stream.Stream<Hint>
+  /** Tells the others what was committed. `before` are the workers as they were. */
+  readonly committed: (changes: Changes, before: ReadonlyMap<string, WorkerRecord>) => void
+  /** Tells the others, and those who hear hints here, that something may have been committed. */
+  readonly unknown: () => void
+}
+
+/** `read` runs a statement somewhere; `schema` keeps servers of other schemas apart. */
+export const make = Effect.fnUntraced(function* (
+  connection: PgConnection.Config,
+  schema: string,
+  read: (question: Read<void>) => Effect.Effect<void, unknown>
+): Effect.fn.Return<Hints, never, Scope.Scope> {
+  const sender = randomUUID()
+  const channel = `kagzi ${schema}`
+  const heard = yield* PubSub.unbounded<Hint>()
+  const waiting = new Waiting()
+  const bell = Latch.makeUnsafe()
+
+  const tell = Effect.gen(function* () {
+    bell.closeUnsafe()
+    yield* bell.await
+    // while one is on its way, the next come together
+    for (const payload of encode(sender, waiting.take())) {
+      yield* Effect.ignore(
+        read({ sql: "SELECT pg_notify($1, $2)", params: [text(channel), text(payload)], decode: () => undefined })
+      )
+    }
+    if (!waiting.isEmpty) bell.openUnsafe()
+  })
+  yield* Effect.forkScoped(Effect.forever(tell))
+
+  const listen = Effect.scoped(
+    Effect.gen(function* () {
+      const session = yield* PgConnection.make(connection)
+      const notifications = yield* session.listen(channel)
+      // whatever was told before nobody has heard
+      yield* PubSub.publish(heard, { _tag: "Missed" })
+      for (;;) {
+        for (const { payload } of yield* Queue.takeAll(notifications)) {
+          yield* PubSub.publishAll(heard, decode(sender, payload))
+        }
+      }
+    })
+  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.ignore(listen), Effect.sleep(retryMillis))))
+
+  return {
+    hints: Stream.fromPubSub(heard),
+    committed: (changes, before) => {
+      waiting.add(changes, before)
+      if (!waiting.isEmpty) bell.openUnsafe()
+    },
+    unknown: () => {
+      waiting.missed()
+      bell.openUnsafe()
+      PubSub.publishUnsafe(heard, { _tag: "Missed" })
+    }
+  }
+})

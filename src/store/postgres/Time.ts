@@ -1,0 +1,57 @@
+/**
+ * The time of the database, which servers that share it have in common: asked for now and then, and carried on by the
+ * monotonic clock in between, so that a clock of this machine that is wrong, or is set, makes no difference.
+ */
+import { Clock, Effect, type Scope } from "effect"
+import type { Read } from "./queries/reads.ts"
+
+const question: Read<number> = {
+  sql: "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8",
+  params: [],
+  decode: (rows) => rows[0]?.[0] as number
+}
+
+/** How long one answer is good for. Quartz drifts by less than a tenth of a millisecond in that time. */
+const refreshMillis = 5_000
+
+/** Questions for one answer: the one that was answered fastest is the most exact. */
+const samples = 3
+
+/** Clocks that differ by more were set; below, time waits rather than going back. */
+const setMillis = 1_000
+
+const nanosPerMilli = 1_000_000
+
+/** `read` asks the database. Fails when it can't be asked at first; later failures leave the time as it was. */
+export const make = Effect.fnUntraced(function* <E>(
+  read: (question: Read<number>) => Effect.Effect<number, E>
+): Effect.fn.Return<Effect.Effect<number>, E, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / nanosPerMilli
+  let offset = 0
+  let latest = 0
+
+  const sample = Effect.gen(function* () {
+    const asked = monotonic()
+    const answer = yield* read(question)
+    const answered = monotonic()
+    return { took: answered - asked, offset: answer - (asked + answered) / 2 }
+  })
+  const refresh = Effect.gen(function* () {
+    let best = yield* sample
+    for (let n = 1; n < samples; n++) {
+      const next = yield* sample
+      if (next.took < best.took) best = next
+    }
+    offset = best.offset
+  })
+
+  yield* refresh
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(refreshMillis), Effect.ignore(refresh))))
+
+  return Effect.sync(() => {
+    const now = Math.floor(monotonic() + offset)
+    if (now > latest || latest - now > setMillis) latest = now
+    return latest
+  })
+})

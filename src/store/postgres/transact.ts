@@ -1,0 +1,176 @@
+/**
+ * Transactions: load and lock, decide, write and commit, in two round trips for most.
+ *
+ * One that stands in the way of another, or finds that somebody else made what it was about to make, is tried again from
+ * the start and decides anew. One whose commit was not answered is looked up (see `Lanes.ts`), so that no effect is
+ * repeated, and nothing that was acknowledged is lost.
+ */
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import { Effect, Random, Result } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { type Changes, type Rows, type Shape, StoreError, type Wants, type WorkerRecord } from "../Store.ts"
+import { type Outcome, outcomeOf, toStoreError } from "./errors.ts"
+import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
+import * as Load from "./load.ts"
+import { Loaded } from "./Loaded.ts"
+import { ask, pipeline } from "./pipeline.ts"
+import { statementsOf } from "./save.ts"
+import type { Statement } from "./values.ts"
+
+/** How often a transaction is tried again, for each reason. */
+const attempts: Readonly<Record<Exclude<Outcome, "failed">, number>> = { unique: 3, conflict: 10, lost: 3 }
+
+/** The longest pause before the next attempt, for each attempt before. */
+const pauseMillis = 20
+
+const begin: Statement = { sql: "BEGIN", params: [] }
+const commit: Statement = { sql: "COMMIT", params: [] }
+const rollback: Statement = { sql: "ROLLBACK", params: [] }
+
+type Decide<A> = (rows: Rows) => { readonly changes: Changes; readonly value: A }
+
+/** What was written, and the workers as they were before. */
+export interface Committed {
+  readonly changes: Changes
+  readonly workers: ReadonlyMap<string, WorkerRecord>
+}
+
+/** What one attempt came to. */
+type Attempt<A> =
+  | { readonly _tag: "Done"; readonly value: A; readonly committed: Committed | undefined }
+  /** It has to begin with a lock on the namespaces, which it changes. */
+  | { readonly _tag: "LockNamespaces" }
+  | { readonly _tag: "Failed"; readonly outcome: Outcome; readonly error: StoreError }
+  /** The commit may or may not take place. */
+  | { readonly _tag: "Unknown"; readonly error: StoreError }
+
+const isEmpty = (changes: Changes): boolean => Object.values(changes).every((list) => list.length === 0)
+
+export const make = (
+  lanes: Lanes,
+  place: string,
+  onCommit: (committed: Committed) => void,
+  onUnknown: () => void
+): Shape["transact"] => {
+  /** Ends the transaction on a connection that may be in the middle of one. */
+  const undo = (lane: Lane, connection: PgConnection.PgConnection) =>
+    Effect.catch(pipeline(connection, [rollback]), () => lane.drop)
+
+  const failed = (lane: Lane, connection: PgConnection.PgConnection, error: SqlError) => {
+    const outcome = outcomeOf(error)
+    const attempt: Attempt<never> = { _tag: "Failed", outcome, error: toStoreError(place, error) }
+    const cleanUp = isGivenUp(error) ? lanes.retire(lane) : outcome === "lost" ? lane.drop : undo(lane, connection)
+    return Effect.as(cleanUp, attempt)
+  }
+
+  const refused = (message: string): Attempt<never> => ({
+    _tag: "Failed",
+    outcome: "failed",
+    error: new StoreError({ message: `${place}: ${message}`, transient: false })
+  })
+
+  /** Writes and commits. */
+  const write = Effect.fnUntraced(function* (
+    lane: Lane,
+    connection: PgConnection.PgConnection,
+    statements: ReadonlyArray<Statement>
+  ) {
+    const written = yield* Effect.result(pipeline(connection, [...statements, lane.number(), commit]))
+    if (Result.isSuccess(written)) return undefined
+    const error = written.failure
+    if (outcomeOf(error) !== "lost") {
+      lane.rolledBack()
+      return yield* failed(lane, connection, error)
+    }
+    yield* lane.drop
+    const settled = yield* Effect.result(lane.settle)
+    if (Result.isSuccess(settled)) {
+      return settled.success
+        ? undefined
+        : ({ _tag: "Failed", outcome: "lost", error: toStoreError(place, error) } satisfies Attempt<never>)
+    }
+    yield* lanes.retire(lane)
+    const unknown: Attempt<never> = { _tag: "Unknown", error: toStoreError(place, error) }
+    return unknown
+  })
+
+  const once = <A>(lane: Lane, wants: Wants, decide: Decide<A>, lockNamespaces: boolean): Effect.Effect<Attempt<A>> =>
+    Effect.gen(function* () {
+      const connected = yield* Effect.result(lane.connect)
+      if (Result.isFailure(connected)) {
+        const attempt: Attempt<A> = {
+          _tag: "Failed",
+          outcome: "failed",
+          error: toStoreError(place, connected.failure)
+        }
+        return attempt
+      }
+      const connection = connected.success
+      const loaded = new Loaded()
+      const loading = yield* Effect.result(
+        Effect.gen(function* () {
+          yield* ask(connection, Load.firstQuestions(wants, loaded, lockNamespaces), [begin])
+          const further = Load.furtherQuestions(wants, loaded)
+          if (further.length > 0) yield* ask(connection, further)
+        })
+      )
+      if (Result.isFailure(loading)) return yield* failed(lane, connection, loading.failure)
+
+      const decided = Result.try({ try: () => decide(loaded.rows(wants)), catch: (defect) => defect })
+      if (Result.isFailure(decided)) {
+        yield* undo(lane, connection)
+        return yield* Effect.die(decided.failure)
+      }
+      const { changes, value } = decided.success
+      if (isEmpty(changes)) {
+        yield* undo(lane, connection)
+        const attempt: Attempt<A> = { _tag: "Done", value, committed: undefined }
+        return attempt
+      }
+      if (changes.updateNamespaces.length > 0 && !lockNamespaces) {
+        yield* undo(lane, connection)
+        const attempt: Attempt<A> = { _tag: "LockNamespaces" }
+        return attempt
+      }
+      const unseen = Load.unseen(changes, loaded)
+      if (!unseen.isEmpty) {
+        const looked = yield* Effect.result(
+          ask(connection, Load.firstQuestions({ ...Load.nothing, ...unseen.wants }, loaded, true))
+        )
+        if (Result.isFailure(looked)) return yield* failed(lane, connection, looked.failure)
+        const missing = Load.missing(unseen, loaded)
+        if (missing !== undefined) {
+          yield* undo(lane, connection)
+          return refused(`there is no ${missing}`)
+        }
+      }
+      const failure = yield* write(lane, connection, statementsOf(wants, changes, loaded))
+      const attempt: Attempt<A> = { _tag: "Done", value, committed: { changes, workers: loaded.workers } }
+      return failure ?? attempt
+    }).pipe(Effect.onInterrupt(() => lanes.retire(lane)))
+
+  const transact = Effect.fnUntraced(function* <A>(wants: Wants, decide: Decide<A>) {
+    const made: Record<Exclude<Outcome, "failed">, number> = { unique: 0, conflict: 0, lost: 0 }
+    let lockNamespaces = false
+    for (;;) {
+      const attempt: Attempt<A> = yield* lanes.use((lane) => once(lane, wants, decide, lockNamespaces))
+      switch (attempt._tag) {
+        case "Done":
+          if (attempt.committed !== undefined) onCommit(attempt.committed)
+          return attempt.value
+        case "LockNamespaces":
+          lockNamespaces = true
+          break
+        case "Unknown":
+          onUnknown()
+          return yield* attempt.error
+        case "Failed": {
+          const { error, outcome } = attempt
+          if (outcome === "failed" || ++made[outcome] >= attempts[outcome]) return yield* error
+          if (made[outcome] > 1) yield* Effect.sleep((yield* Random.next) * pauseMillis * made[outcome])
+        }
+      }
+    }
+  })
+  return transact as Shape["transact"]
+}
