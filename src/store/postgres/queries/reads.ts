@@ -10,7 +10,14 @@ import {
 } from "../../rows/workerRow.ts"
 import { toPayload } from "../../rows/values.ts"
 import type { Payload, Run, Step } from "../../../Run.ts"
-import type { DescribedWorker, NamespaceRecord, RunCount, RunRecord, StepRecord } from "../../Store.ts"
+import {
+  type DescribedWorker,
+  type NamespaceRecord,
+  pageSteps,
+  type RunCount,
+  type RunRecord,
+  type StepRecord
+} from "../../Store.ts"
 import { type FullRunRow, fullRunColumns, type RunRow, runColumns, toRun, toRunRecord } from "../runRow.ts"
 import { stepBytes, type StepRow, stepColumns, toStep, toStepRecord } from "../stepRow.ts"
 import { int8, prefixed, type Row, type Statement, text, texts } from "../values.ts"
@@ -43,10 +50,10 @@ const sql = {
       SELECT step_id, lead(step_id) OVER places IS NOT NULL AS followed, row_number() OVER places AS place,
         sum(bytes) OVER (places ROWS UNBOUNDED PRECEDING) AS total
       FROM (SELECT DISTINCT ON (position) step_id, position, ${stepBytes("l")} AS bytes FROM steps AS l
-        WHERE run_id = $1 AND position > $2 ORDER BY position, attempt DESC LIMIT 20000) AS latest
+        WHERE run_id = $1 AND position > $2 ORDER BY position, attempt DESC LIMIT ${pageSteps + 1}) AS latest
       WINDOW places AS (ORDER BY position)
     ) AS p JOIN steps AS s ON s.step_id = p.step_id
-    WHERE p.place < 20000 AND (p.place = 1 OR p.total <= $3) ORDER BY s.position`,
+    WHERE p.place <= ${pageSteps} AND (p.place = 1 OR p.total <= $3) ORDER BY s.position`,
   namespace: `SELECT ${namespaceColumns.join(", ")} FROM namespaces WHERE namespace = $1`,
   worker: `SELECT ${workerColumns.join(", ")},
     (SELECT count(*) FROM runs AS r WHERE r.worker_id = k.worker_id AND r.status = 2)
