@@ -94,6 +94,20 @@ const startServer = async (): Promise<{ readonly server: ChildProcess; readonly 
   return fail("kagzi server ended, or was ended after 30 s, without saying that it listens")
 }
 
+/** The database of a server may be PostgreSQL, which the command brings the client of, too. */
+const expectPostgres = () => {
+  const args = [
+    join(scratch, "alone", manifest.bin.kagzi),
+    "server",
+    "--db-url",
+    "postgres://nobody:secret@127.0.0.1:1/kagzi"
+  ]
+  const { status, stderr } = spawnSync(process.execPath, args, { cwd: project, encoding: "utf8", timeout: 30_000 })
+  if (status !== 1 || !stderr.startsWith("kagzi: postgres://127.0.0.1:1/kagzi: connect ECONNREFUSED")) {
+    fail(`kagzi server without a PostgreSQL to reach ended with ${status}: ${stderr}`)
+  }
+}
+
 const expectOutput = (what: string, output: string, expected: ReadonlyArray<string>) => {
   const missing = expected.filter((text) => !output.includes(text))
   if (missing.length > 0) fail(`${what} did not print ${missing.map((text) => JSON.stringify(text))}:\n${output}`)
@@ -107,6 +121,7 @@ compile()
 step("running it against a server")
 expectOutput("kagzi --help", run("npx", ["--no-install", "kagzi", "--help"], project), ["server", "workflow"])
 const { server, address } = await startServer()
+expectPostgres()
 const closed = once(server, "close")
 try {
   const atServer = { KAGZI_SERVER_ADDRESS: address }

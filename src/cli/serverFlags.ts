@@ -18,7 +18,9 @@ export const port = Flag.Int("port").pipe(
 
 export const dbUrl = Flag.String("db-url").pipe(
   Flag.withMetavar("url"),
-  Flag.withDescription("The database: sqlite:PATH or sqlite::memory: [KAGZI_DB_URL, sqlite:./kagzi.db]"),
+  Flag.withDescription(
+    "The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/DATABASE [KAGZI_DB_URL, sqlite:./kagzi.db]"
+  ),
   Flag.optional
 )
 

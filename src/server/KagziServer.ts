@@ -17,7 +17,7 @@ import { StartError } from "./StartError.ts"
 import * as Stores from "./stores.ts"
 
 export { type Reason, StartError } from "./StartError.ts"
-export { fromUrl, memory, type ServerStore, sqlite } from "./stores.ts"
+export { fromUrl, memory, postgres, type PostgresOptions, type ServerStore, sqlite } from "./stores.ts"
 
 /** What rules the life of runs and workers on a server. A number for a duration is milliseconds. */
 export interface EngineOptions {
@@ -161,7 +161,7 @@ const layerListening = (options: Options): Layer.Layer<KagziServer, StartError, 
   )
 
 /**
- * A server with options from the environment: `KAGZI_DB_URL` (`sqlite:./kagzi.db`), `KAGZI_SERVER_HOST` (127.0.0.1),
+ * A server with options from the environment: `KAGZI_DB_URL` (`sqlite:./kagzi.db`, see `fromUrl`), `KAGZI_SERVER_HOST` (127.0.0.1),
  * `KAGZI_SERVER_PORT` (50051), `KAGZI_WORKER_POLL_TIMEOUT_SECS` (60), `KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS` (10),
  * `KAGZI_WORKER_LEASE_SECS` (60), `KAGZI_WORKER_STALE_SECS` (30), `KAGZI_MAX_PAYLOAD_BYTES` (2097152) and
  * `KAGZI_OTLP_ENDPOINT` (none).

@@ -1,5 +1,6 @@
 /** The databases that a server can keep its runs in. */
 import { Effect, Layer } from "effect"
+import type { Options } from "../store/postgres/url.ts"
 import * as SqliteStore from "../store/sqlite/SqliteStore.ts"
 import type { Store, StoreError } from "../store/Store.ts"
 import { type Reason, StartError } from "./StartError.ts"
@@ -10,7 +11,8 @@ export type ServerStore = Layer.Layer<Store, StartError>
 const reasons = {
   locked: "StoreLocked",
   damaged: "StoreCorrupt",
-  newer: "StoreTooNew"
+  newer: "StoreTooNew",
+  url: "BadUrl"
 } as const satisfies { readonly [R in NonNullable<StoreError["reason"]>]: Reason }
 
 const startError = (error: StoreError): StartError =>
@@ -29,10 +31,52 @@ export const sqlite = (path: string): ServerStore => opened(SqliteStore.layer(pa
 /** In memory: gone with the server. Each server has one of its own. */
 export const memory: ServerStore = Layer.fresh(opened(SqliteStore.layerMemory))
 
+/** What can be set of a PostgreSQL database beside its url. */
+export type PostgresOptions = Options
+
+/**
+ * A PostgreSQL database, version 14 or later, which any number of servers may share.
+ *
+ * ```ts
+ * KagziServer.postgres("postgres://kagzi:secret@db.example.com:5432/kagzi?sslmode=verify-full")
+ * ```
+ *
+ * **Details**
+ *
+ * Parameters of the url, each of them optional:
+ *
+ * - `schema`: holds the tables of kagzi. It is made if it does not exist, and brought up to date when a server starts;
+ *   several may start at once. By default `kagzi`
+ * - `pool_size`: the most connections that a server holds open, at least 3. By default 10
+ * - `sslmode`: `disable`, the default, uses no TLS; `require` encrypts; `verify-ca` and `verify-full` check the
+ *   certificate too, the latter with the host in it; `prefer` takes TLS where it is offered and then checks as
+ *   `verify-full` does
+ * - `sslrootcert`: a file with the certificates of authorities to trust, in place of the usual ones. With it `require`
+ *   checks as `verify-ca` does
+ * - `sslcert` and `sslkey`: files with the certificate that the server shows, and its key
+ * - `application_name`, `connect_timeout` in seconds (5), `options`, and `host` for the folder of a Unix socket: as
+ *   everywhere
+ *
+ * **Gotchas**
+ *
+ * A pooler in between must not hand out connections for each transaction: sessions are used.
+ */
+export const postgres = (url: string, options: PostgresOptions = {}): ServerStore =>
+  opened(
+    Layer.unwrap(
+      Effect.map(
+        // loaded by those who have one only
+        Effect.promise(() => import("../store/postgres/PostgresStore.ts")),
+        (PostgresStore) => PostgresStore.layer(url, options)
+      )
+    )
+  )
+
 const scheme = /^([a-z][a-z0-9+.-]*):/i
 
-/** The database of a url: `sqlite:PATH` or `sqlite::memory:`. */
+/** The database of a url: `sqlite:PATH`, `sqlite::memory:`, or `postgres://USER:PASSWORD@HOST/DATABASE`. */
 export const fromUrl = (url: string): Effect.Effect<ServerStore, StartError> => {
+  if (/^postgres(ql)?:/i.test(url)) return Effect.succeed(postgres(url))
   const rest = url.startsWith("sqlite:") ? url.slice("sqlite:".length) : ""
   if (rest === ":memory:") return Effect.succeed(memory)
   if (rest !== "" && !rest.startsWith("//")) return Effect.succeed(sqlite(rest))
@@ -41,7 +85,7 @@ export const fromUrl = (url: string): Effect.Effect<ServerStore, StartError> => 
   return Effect.fail(
     new StartError({
       reason: "BadUrl",
-      message: `The database url must be sqlite:PATH or sqlite::memory:, not ${given === "" ? "a url without a scheme" : `${given}…`}`
+      message: `The database url must be sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/DATABASE, not ${given === "" ? "a url without a scheme" : `${given}…`}`
     })
   )
 }

@@ -15,8 +15,11 @@ export class StoreError extends Data.TaggedError("StoreError")<{
   readonly message: string
   /** Whether the same call may succeed later. */
   readonly transient: boolean
-  /** Why a database could not be opened: another server has it, it is damaged or foreign, or a later version wrote it. */
-  readonly reason?: "locked" | "damaged" | "newer"
+  /**
+   * Why a database could not be opened: another server has it, it is damaged or foreign, a later version wrote it, or
+   * its url makes no sense.
+   */
+  readonly reason?: "locked" | "damaged" | "newer" | "url"
   readonly cause?: unknown
 }> {}
 

@@ -160,7 +160,18 @@ describe("KagziServer", () => {
 
   it.live("refuses database urls that it does not know, without telling a password", () =>
     Effect.gen(function* () {
-      for (const url of ["postgres://me:secret@host/db", "kagzi.db", "sqlite:", "sqlite://file.db"]) {
+      for (const url of [
+        "mysql://me:secret@host/db",
+        "postgres://me:secret@host:port/db",
+        "postgres://me:secret@host/db?schema=A-B",
+        "postgres://me:secret@host/db?pool_size=2",
+        "postgresql://me:secret@host/db?sslmode=strict",
+        "postgres://me:secret@host/db?sslmod=require",
+        "postgres://me:secret@host/db?sslmode=verify-full&sslrootcert=/does/not/exist",
+        "kagzi.db",
+        "sqlite:",
+        "sqlite://file.db"
+      ]) {
         const error = yield* Effect.flip(fromEnvironment({ KAGZI_DB_URL: url }))
         assert.strictEqual(error.reason, "BadUrl")
         assert.notInclude(error.message, "secret")

@@ -94,8 +94,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
 })
 
 /**
- * The store in that database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `schema`, `pool_size`, and the
- * `sslmode` and `sslrootcert` of libpq as parameters. The schema and its tables are made if they don't exist, and
+ * The store in that database: see `url.ts` for what a url says. The schema and its tables are made if they don't exist, and
  * brought up to date, also when several servers start at once.
  *
  * Fails with a `StoreError` whose message names the database, and no secret, when it can't be reached, is not ours, or
@@ -111,7 +110,8 @@ export const layer = (url: string, options: Options = {}): Layer.Layer<Store, St
         : Effect.fail(
             new StoreError({
               message: `The url of the PostgreSQL database is wrong: ${settings.failure}`,
-              transient: false
+              transient: false,
+              reason: "url"
             })
           )
     })

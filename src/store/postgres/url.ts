@@ -5,11 +5,11 @@ import type { ConnectionOptions } from "node:tls"
 import { Redacted, Result } from "effect"
 import { registry } from "./values.ts"
 
-/** What can be set beside the URL, which says it too; these win. */
+/** What can be set beside the url, which may say it too; these win. */
 export interface Options {
-  /** The schema that holds our tables; made if it does not exist. Lower case letters, digits and `_`. Default `kagzi`. */
+  /** The schema that holds the tables: up to 48 lower case letters, digits and `_`. By default `kagzi`. */
   readonly schema?: string
-  /** The most connections to hold open: at least 3. Default 10. */
+  /** The most connections that a server holds open: from 3 to 1000. By default 10. */
   readonly poolSize?: number
 }
 
@@ -22,6 +22,9 @@ export interface Settings {
 }
 
 type Parsed<A> = Result.Result<A, string>
+
+/** Those of libpq that are understood. Another one would be ignored, and a connection less safe than it was meant to be. */
+const tlsParameters = ["sslmode", "sslrootcert", "sslcert", "sslkey"]
 
 const isSchema = /^[a-z_][a-z0-9_]{0,47}$/
 
@@ -51,11 +54,15 @@ const fileOf = (url: URL, name: string): Parsed<Buffer | undefined> => {
  * takes TLS where it is offered and then checks the certificate in full.
  */
 const tlsOf = (url: URL): Parsed<boolean | ConnectionOptions | undefined> => {
+  const unknown = Array.from(url.searchParams.keys()).find(
+    (name) => name.startsWith("ssl") && !tlsParameters.includes(name)
+  )
+  if (unknown !== undefined) return Result.fail(`${unknown} is not supported; ${tlsParameters.join(", ")} are`)
   const mode = url.searchParams.get("sslmode") ?? "disable"
   if (mode === "disable") return Result.succeed(false)
   if (mode === "prefer" || mode === "allow") return Result.succeed(undefined)
   if (mode !== "require" && mode !== "verify-ca" && mode !== "verify-full") {
-    return Result.fail("sslmode must be disable, prefer, require, verify-ca or verify-full")
+    return Result.fail("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")
   }
   return Result.gen(function* () {
     const ca = yield* fileOf(url, "sslrootcert")
