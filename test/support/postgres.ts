@@ -9,16 +9,24 @@ import * as PostgresStore from "../../src/store/postgres/PostgresStore.ts"
 /** The server's url, without the name of a database. */
 const serverUrl = Effect.promise(() => text(connect(inject("postgresPort"), "127.0.0.1")))
 
+/** Runs statements on one connection until the scope closes. */
+export const session = (url: string) =>
+  Effect.map(
+    PgConnection.make({ url: Redacted.make(url) }),
+    (connection) => (statement: string) =>
+      Effect.map(connection.query(statement, [], false), ({ rows }) => rows).pipe(Effect.orDie)
+  ).pipe(Effect.orDie)
+
 /** Runs statements on a connection of its own; answers with the rows of the last. */
 export const query = (url: string, ...statements: ReadonlyArray<string>) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const session = yield* PgConnection.make({ url: Redacted.make(url) })
+      const run = yield* session(url)
       let rows: ReadonlyArray<PgConnection.Row> = []
-      for (const statement of statements) rows = (yield* session.query(statement, [], false)).rows
+      for (const statement of statements) rows = yield* run(statement)
       return rows
     })
-  ).pipe(Effect.orDie)
+  )
 
 const on = (url: string, database: string) => {
   const named = new URL(url)

@@ -25,6 +25,9 @@ const findOutMillis = 20_000
 
 const retryMillis = 100
 
+/** How long to do with fewer connections when the database has as many as it takes. */
+const crowdedMillis = 1_000
+
 const givenUp = "this transaction was given up"
 
 const numberTransaction = `WITH numbered AS (
@@ -61,6 +64,8 @@ export class Lane {
   #connection: { readonly session: PgConnection.PgConnection; readonly scope: Scope.Closeable } | undefined
   /** When the transaction began that is under way, by the monotonic clock; milliseconds. */
   busySince: number | undefined
+  /** Whether it is out of use for a while when it is given back. */
+  rests = false
 
   constructor(id: string, open: Effect.Effect<PgConnection.PgConnection, SqlError, Scope.Scope>) {
     this.#id = id
@@ -81,6 +86,10 @@ export class Lane {
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
   })
+
+  get isConnected(): boolean {
+    return this.#connection !== undefined
+  }
 
   /** Closes the connection: what is under way on it fails. */
   readonly drop: Effect.Effect<void> = Effect.suspend(() => {
@@ -126,6 +135,8 @@ export class Lane {
 export interface Lanes {
   /** Lends a lane that nobody else uses. */
   readonly use: <A, E>(work: (lane: Lane) => Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Whether other lanes have a connection. They come first then, and this one is out of use for a while. */
+  readonly yields: (lane: Lane) => boolean
   /** Takes a lane out of use, of which a transaction may still take place. */
   readonly retire: (lane: Lane) => Effect.Effect<void>
 }
@@ -135,6 +146,7 @@ export const make = Effect.fnUntraced(function* (
   config: PgConnection.Config,
   count: number
 ): Effect.fn.Return<Lanes, never, Scope.Scope> {
+  const scope = yield* Effect.scope
   const newLane = Effect.sync(() => new Lane(randomUUID(), PgConnection.make(config)))
   const lanes = new Set<Lane>()
   for (let n = 0; n < count; n++) lanes.add(yield* newLane)
@@ -161,12 +173,29 @@ export const make = Effect.fnUntraced(function* (
     })
   )
   const release = (lane: Lane) =>
-    Effect.sync(() => {
+    Effect.suspend(() => {
+      const { rests } = lane
       lane.busySince = undefined
-      if (lanes.has(lane)) free.push(lane)
+      lane.rests = false
+      if (lanes.has(lane)) {
+        if (lane.isConnected) free.push(lane)
+        else free.unshift(lane)
+      }
+      const permit = Effect.asVoid(permits.release(1))
+      return rests ? Effect.asVoid(Effect.forkIn(Effect.andThen(Effect.sleep(crowdedMillis), permit), scope)) : permit
     })
   return {
-    use: (work) => permits.withPermits(1)(Effect.acquireUseRelease(acquire, work, release)),
+    use: (work) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.andThen(
+          restore(permits.take(1)),
+          Effect.acquireUseRelease(acquire, (lane) => restore(work(lane)), release)
+        )
+      ),
+    yields: (lane) => {
+      lane.rests = Array.from(lanes).some((other) => other !== lane && other.isConnected)
+      return lane.rests
+    },
     retire: Effect.fnUntraced(function* (lane) {
       lanes.delete(lane)
       const successor = yield* newLane

@@ -1,9 +1,9 @@
 /** Reads outside of transactions: on connections that many share, and once more where a connection turns out dead. */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as PgPool from "@effect/sql-pg/PgPool"
-import { Effect, type Scope } from "effect"
+import { Effect, Schedule, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
-import { outcomeOf, toStoreError } from "./errors.ts"
+import { isCrowded, outcomeOf, toStoreError } from "./errors.ts"
 import type { Page, StoreError } from "../Store.ts"
 import type { Listing } from "./queries/pages.ts"
 import type { Read } from "./queries/reads.ts"
@@ -13,6 +13,9 @@ const perConnection = 8
 
 /** Above this a read has lost its connection; PostgreSQL gives up a statement before. */
 const longest = "45 seconds"
+
+/** While there are too many connections, those that there are have room again soon. */
+const crowded = { while: isCrowded, times: 20, schedule: Schedule.spaced("50 millis") }
 
 const lost = new SqlError({ reason: new ConnectionError({ cause: new Error("PostgreSQL does not answer") }) })
 
@@ -42,6 +45,7 @@ export const make = Effect.fnUntraced(function* (
   const read: Reads["read"] = (question) =>
     once(question).pipe(
       Effect.catch((error) => (outcomeOf(error) === "lost" ? once(question) : Effect.fail(error))),
+      Effect.retry(crowded),
       Effect.mapError((error) => toStoreError(place, error))
     )
 

@@ -12,6 +12,7 @@ const Code = {
   changedResult: "0A000",
   connection: "08",
   resources: "53",
+  tooManyConnections: "53300",
   lockNotAvailable: "55P03",
   intervention: "57",
   system: "58",
@@ -86,6 +87,9 @@ const isTransient = (error: SqlError): boolean => {
     code === Code.readOnly
   )
 }
+
+/** Whether the database refused a connection because it has as many as it takes. */
+export const isCrowded = (error: SqlError): boolean => codeOf(error) === Code.tooManyConnections
 
 /** The error of the port. `place` names the database, without secrets. */
 export const toStoreError = (place: string, error: SqlError): StoreError => {

@@ -9,7 +9,7 @@ import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Effect, Random, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Changes, type Rows, type Shape, StoreError, type Wants, type WorkerRecord } from "../Store.ts"
-import { type Outcome, outcomeOf, toStoreError } from "./errors.ts"
+import { isCrowded, type Outcome, outcomeOf, toStoreError } from "./errors.ts"
 import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
 import * as Load from "./load.ts"
 import { Loaded } from "./Loaded.ts"
@@ -40,6 +40,8 @@ type Attempt<A> =
   | { readonly _tag: "Done"; readonly value: A; readonly committed: Committed | undefined }
   /** It has to begin with a lock on the namespaces, which it changes. */
   | { readonly _tag: "LockNamespaces" }
+  /** It found no connection; others have some. */
+  | { readonly _tag: "Crowded" }
   | { readonly _tag: "Failed"; readonly outcome: Outcome; readonly error: StoreError }
   /** The commit may or may not take place. */
   | { readonly _tag: "Unknown"; readonly error: StoreError }
@@ -98,11 +100,11 @@ export const make = (
     Effect.gen(function* () {
       const connected = yield* Effect.result(lane.connect)
       if (Result.isFailure(connected)) {
-        const attempt: Attempt<A> = {
-          _tag: "Failed",
-          outcome: "failed",
-          error: toStoreError(place, connected.failure)
-        }
+        const error = connected.failure
+        const attempt: Attempt<A> =
+          isCrowded(error) && lanes.yields(lane)
+            ? { _tag: "Crowded" }
+            : { _tag: "Failed", outcome: "failed", error: toStoreError(place, error) }
         return attempt
       }
       const connection = connected.success
@@ -160,6 +162,8 @@ export const make = (
           return attempt.value
         case "LockNamespaces":
           lockNamespaces = true
+          break
+        case "Crowded":
           break
         case "Unknown":
           onUnknown()
