@@ -18,7 +18,7 @@ import { statementsOf } from "./save.ts"
 import type { Statement } from "./values.ts"
 
 /** How often a transaction is tried again, for each reason. */
-const attempts: Readonly<Record<Exclude<Outcome, "failed">, number>> = { unique: 3, conflict: 10, lost: 3 }
+const attempts: Readonly<Record<Exclude<Outcome, "failed">, number>> = { unique: 10, conflict: 10, lost: 3 }
 
 /** The longest pause before the next attempt, for each attempt before. */
 const pauseMillis = 20
