@@ -2,8 +2,8 @@
 import { Context, Effect, Latch, Layer } from "effect"
 import type { RegisterWorker, Reply, StartRun } from "../../src/engine/Command.ts"
 import * as Engine from "../../src/engine/Engine.ts"
-import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
 import { type Changes, Store, StoreError } from "../../src/store/Store.ts"
+import * as Stores from "../support/stores.ts"
 import { payload } from "./lifecycle/World.ts"
 
 /** What a test can do to the store. */
@@ -46,7 +46,7 @@ const controlled = (control: Control) =>
           })
         )
     }))
-  ).pipe(Layer.provide(Layer.fresh(SqliteStore.layerMemory)))
+  ).pipe(Layer.provide(Stores.layer))
 
 const busy = new StoreError({ message: "busy", transient: true })
 const ghost = { runId: "00000000-0000-0000-0000-000000000000", payload: payload(null) }

@@ -2,15 +2,15 @@ import { assert, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Engine from "../../src/engine/Engine.ts"
-import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
 import { Store } from "../../src/store/Store.ts"
+import * as Stores from "../support/stores.ts"
 import { type Bench, register, running, settle } from "./Bench.ts"
 
 it.effect("a server that was away gives its workers the time they have to be heard of", () =>
   Effect.gen(function* () {
-    const store = yield* Layer.build(SqliteStore.layerMemory)
+    const store = yield* Stores.open
     const engineOn = Effect.map(
-      Layer.build(Layer.fresh(Engine.layer().pipe(Layer.provide(Layer.succeed(Store, Context.get(store, Store)))))),
+      Layer.build(Layer.fresh(Engine.layer().pipe(Layer.provide(Layer.succeed(Store, store))))),
       (context) => ({ engine: Context.get(context, Engine.Engine) }) as Bench
     )
     const { run, workerId } = yield* Effect.scoped(

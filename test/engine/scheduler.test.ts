@@ -4,8 +4,8 @@ import { Context, Effect, Exit, Layer, References, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Engine from "../../src/engine/Engine.ts"
 import type { CreateSchedule } from "../../src/engine/ScheduleCommand.ts"
-import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
 import { type Changes, type Shape, Store, StoreError } from "../../src/store/Store.ts"
+import * as Stores from "../support/stores.ts"
 import { settle } from "./Bench.ts"
 import { payload } from "./lifecycle/World.ts"
 
@@ -13,10 +13,6 @@ const at = (text: string) => Date.parse(text)
 const minute = 60_000
 const hour = 60 * minute
 const day = 24 * hour
-
-const openStore = Effect.map(Layer.build(Layer.fresh(SqliteStore.layerMemory)), (context) =>
-  Context.get(context, Store)
-)
 
 /** An engine on a store, with the others that are on it. */
 const openEngine = (store: Shape) =>
@@ -70,7 +66,7 @@ describe("a schedule", () => {
   it.effect("fires at its millisecond", () =>
     Effect.gen(function* () {
       yield* begin("2026-05-04T00:59:00Z")
-      const store = yield* openStore
+      const store = yield* Stores.open
       const engine = yield* openEngine(store)
       const { scheduleId } = yield* create(engine)
       yield* TestClock.adjust(minute - 1)
@@ -85,7 +81,7 @@ describe("a schedule", () => {
   it.effect("that comes up, or is changed to be, before the one that is waited for is not late", () =>
     Effect.gen(function* () {
       yield* begin("2026-05-04T00:10:00Z")
-      const store = yield* openStore
+      const store = yield* Stores.open
       const engine = yield* openEngine(store)
       const late = yield* create(engine)
       yield* settle
@@ -112,7 +108,7 @@ describe("a schedule", () => {
   it.effect("wakes a worker that waits for its runs", () =>
     Effect.gen(function* () {
       yield* begin("2026-05-04T00:59:30Z")
-      const engine = yield* Effect.flatMap(openStore, openEngine)
+      const engine = yield* Effect.flatMap(Stores.open, openEngine)
       const { scheduleId } = yield* create(engine)
       const worker = yield* engine.execute({
         _tag: "RegisterWorker",
@@ -141,7 +137,7 @@ describe("a schedule", () => {
   it.effect("nobody is kept busy by those that are paused or have no time left", () =>
     Effect.gen(function* () {
       yield* begin("2026-05-04T00:59:30Z")
-      const store = yield* openStore
+      const store = yield* Stores.open
       let reads = 0
       const engine = yield* openEngine({
         ...store,
@@ -166,7 +162,7 @@ describe("several engines on one store", () => {
   it.effect("fire each slot once, and go on when one of them is gone", () =>
     Effect.gen(function* () {
       yield* begin("2026-05-04T00:30:00Z")
-      const store = yield* openStore
+      const store = yield* Stores.open
       const scopes = yield* Effect.forEach([1, 2, 3], () => Scope.make())
       const first = yield* Scope.provide(openEngine(store), scopes[0]!)
       const schedules = yield* Effect.forEach(["*/20 * * * *", "0 */2 * * *", "30 15 * * * *"], (cronExpr) =>
@@ -201,7 +197,7 @@ describe("after a time without any engine", () => {
   const afterDowntime = (fields: Partial<CreateSchedule>, from: string, downtime: number) =>
     Effect.gen(function* () {
       yield* begin(from)
-      const store = yield* openStore
+      const store = yield* Stores.open
       const { scheduleId } = yield* Effect.scoped(Effect.flatMap(openEngine(store), (engine) => create(engine, fields)))
       yield* TestClock.adjust(downtime)
       yield* openEngine(store)
@@ -286,7 +282,7 @@ describe("what breaks", () => {
     it.effect(`a transaction that fails ${when} its commit leaves no slot without a run, and none with two`, () =>
       Effect.gen(function* () {
         yield* begin("2026-05-04T00:30:00Z")
-        const store = yield* openStore
+        const store = yield* Stores.open
         let firings = 0
         const engine = yield* openEngine(
           faulty(store, (changes) => (changes.insertRuns.length > 0 && ++firings % 3 !== 0 ? when : undefined))
@@ -306,7 +302,7 @@ describe("what breaks", () => {
   it.effect("one schedule that can't be fired holds up no other, and fires when it can be", () =>
     Effect.gen(function* () {
       yield* begin("2026-05-04T00:30:00Z")
-      const store = yield* openStore
+      const store = yield* Stores.open
       let broken = ""
       const engine = yield* openEngine(
         faulty(
@@ -332,7 +328,7 @@ describe("what breaks", () => {
   it.effect("a store that can't be read for a while makes nobody miss a slot", () =>
     Effect.gen(function* () {
       yield* begin("2026-05-04T00:30:00Z")
-      const store = yield* openStore
+      const store = yield* Stores.open
       let down = false
       const engine = yield* openEngine({
         ...store,

@@ -1,4 +1,4 @@
-/** A folder with a server's database and a ledger, and the processes that belong to it. */
+/** A folder with a server's database, unless it is on PostgreSQL, and a ledger, and the processes that belong to it. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -7,6 +7,7 @@ import { Effect, Layer, References, Schedule, Scope } from "effect"
 import { KagziClient } from "../../src/index.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
 import * as Process from "../support/process.ts"
+import { emptyDatabase, onPostgres } from "../support/stores.ts"
 import { type Entry, gatePath, read } from "./processes/ledger.ts"
 
 type Environment = Readonly<Record<string, string>>
@@ -14,7 +15,7 @@ type Environment = Readonly<Record<string, string>>
 /** Of everything that is left to chance. */
 export const seed = process.env.KAGZI_TEST_SEED ?? String(Math.floor(Math.random() * 1e9))
 
-/** A server that can be killed and started again, with the same file and at the same address. */
+/** A server that can be killed and started again, on the same database and at the same address. */
 export interface Server {
   readonly address: string
   /** The process that serves now. */
@@ -81,9 +82,10 @@ const temporaryFolder = Effect.acquireRelease(
 
 const serve = Effect.fnUntraced(function* (folder: string, environment: Environment) {
   const scope = yield* Effect.scope
+  const database = onPostgres ? yield* emptyDatabase : `sqlite:${join(folder, "kagzi.db")}`
   const start = Effect.fnUntraced(function* (port: string) {
     const child = yield* Process.start("src/cli/main.ts", {
-      args: ["server", "--port", port, "--db-url", `sqlite:${join(folder, "kagzi.db")}`],
+      args: ["server", "--port", port, "--db-url", database],
       environment: { KAGZI_LOG_LEVEL: "error", ...environment }
     }).pipe(Effect.provideService(Scope.Scope, scope))
     return { child, address: yield* child.line(/^kagzi server listening on (.+)$/) }

@@ -6,6 +6,7 @@ import * as Unary from "../../src/protocol/unary.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import { withWorker } from "../support/harness.ts"
+import * as Stores from "../support/stores.ts"
 
 /** A server and a client whose log lines are kept, in each format. */
 const logging = (lines: Array<{ readonly json: string; readonly logfmt: string }>) =>
@@ -14,7 +15,7 @@ const logging = (lines: Array<{ readonly json: string; readonly logfmt: string }
     Layer.provide(InProcess.layer),
     Layer.provide(
       KagziServer.layerEngine({
-        store: KagziServer.memory,
+        store: Stores.serverStore,
         heartbeatInterval: "30 minutes",
         lease: "2 hours",
         staleAfter: "1 hour"

@@ -8,6 +8,7 @@ import * as Unary from "../../src/protocol/unary.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import { Ledger, withWorker } from "../support/harness.ts"
+import * as Stores from "../support/stores.ts"
 
 /**
  * A client to which the first answer of each method named is lost. Time limits of calls are left to the other end, as
@@ -33,7 +34,7 @@ const clientLosing = (...methods: ReadonlyArray<string>) =>
   KagziClient.layerProtocol.pipe(
     Layer.provideMerge(Unary.layer),
     Layer.provide(losing(...methods)),
-    Layer.provide(KagziServer.layerEngine({ store: KagziServer.memory })),
+    Layer.provide(KagziServer.layerEngine({ store: Stores.serverStore })),
     Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Error")),
     Layer.fresh
   )

@@ -6,11 +6,12 @@ import * as Unary from "../../src/protocol/unary.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import { inVirtualTime, Ledger, withWorker } from "../support/harness.ts"
+import * as Stores from "../support/stores.ts"
 
 const client = KagziClient.layerProtocol.pipe(
   Layer.provideMerge(Unary.layerWith({ plain: true })),
   Layer.provide(InProcess.layer),
-  Layer.provide(KagziServer.layerEngine({ store: KagziServer.memory })),
+  Layer.provide(KagziServer.layerEngine({ store: Stores.serverStore })),
   Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Error")),
   Layer.fresh
 )

@@ -8,9 +8,10 @@ import { WorkflowService, WorkflowStatus } from "../../gen/kagzi/v1/workflow_pb.
 import * as Rpc from "../../src/protocol/Rpc.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
 import { KagziServer } from "../../src/server/index.ts"
+import * as Stores from "../support/stores.ts"
 
 const layer = InProcess.layer.pipe(
-  Layer.provide(KagziServer.layerEngine({ store: KagziServer.memory, pollTimeout: "20 seconds" })),
+  Layer.provide(KagziServer.layerEngine({ store: Stores.serverStore, pollTimeout: "20 seconds" })),
   Layer.fresh
 )
 

@@ -4,6 +4,7 @@ import { Context, Effect, Layer, Metric, References } from "effect"
 import { KagziClient, KagziError, RetryPolicy, Step, Workflow } from "../../src/index.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import { withWorker } from "../support/harness.ts"
+import * as Stores from "../support/stores.ts"
 
 const Counted = Workflow.make("counted", { taskQueue: "counted" })
 
@@ -28,7 +29,9 @@ const Hopeless = Workflow.make("hopeless", { taskQueue: "counted" })
 /** A server on a port of its own, with its metrics apart from those of other tests. */
 const server = Layer.effectContext(
   Effect.gen(function* () {
-    const context = yield* Layer.build(Layer.fresh(KagziServer.layer({ port: 0, heartbeatInterval: "1 second" })))
+    const context = yield* Layer.build(
+      Layer.fresh(KagziServer.layer({ port: 0, store: Stores.serverStore, heartbeatInterval: "1 second" }))
+    )
     const { address } = Context.get(context, KagziServer.KagziServer)
     return Context.merge(context, yield* Layer.build(KagziClient.layer({ address })))
   })

@@ -18,6 +18,7 @@ import type { KagziError } from "../../src/KagziError.ts"
 import { Session } from "../../src/server/session/Session.ts"
 import { StoreError } from "../../src/store/Store.ts"
 import * as Bench from "../engine/Bench.ts"
+import { onPostgres } from "../support/stores.ts"
 import { type Client, command, openSession } from "./sessionClient.ts"
 import { frame, rawCall, start } from "./support.ts"
 
@@ -243,7 +244,8 @@ describe("a worker over a session", () => {
     })
   )
 
-  it.live("shares runs with other workers that have room, in turn", () =>
+  // where starts are committed while others are claimed, how many there are to share is left to chance
+  it.live.skipIf(onPostgres)("shares runs with other workers that have room, in turn", () =>
     Effect.gen(function* () {
       const server = yield* start()
       const [one, two] = [yield* openSession(server), yield* openSession(server)]

@@ -18,18 +18,19 @@ import type { Entry } from "../../src/server/Handler.ts"
 import { makeRequestHandler } from "../../src/server/http.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import { listen } from "../../src/server/listener.ts"
+import * as Stores from "../support/stores.ts"
 
-/** A server in memory on a free port, until the scope closes. */
+/** A server on an empty store and a free port, until the scope closes. */
 export const start = (options: KagziServer.Options = {}): Effect.Effect<string, KagziServer.StartError, Scope.Scope> =>
   Effect.map(
-    Layer.build(KagziServer.layer({ port: 0, ...options })),
+    Layer.build(KagziServer.layer({ port: 0, store: Stores.serverStore, ...options })),
     (context) => Context.get(context, KagziServer.KagziServer).address
   )
 
 /** A server with handlers of the test's own. */
 export const startWith = (entries: ReadonlyArray<Entry>): Effect.Effect<string, KagziServer.StartError, Scope.Scope> =>
   Effect.gen(function* () {
-    const context = yield* Layer.build(KagziServer.layerEngine())
+    const context = yield* Layer.build(KagziServer.layerEngine({ store: Stores.serverStore }))
     const onRequest = yield* Effect.provideContext(makeRequestHandler(entries, Effect.never), context)
     const { port } = yield* listen({ host: "127.0.0.1", port: 0, grace: 100, onRequest, onDrain: Effect.void })
     return `http://127.0.0.1:${port}`

@@ -2,12 +2,11 @@
 import { connect } from "node:net"
 import { text } from "node:stream/consumers"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Redacted } from "effect"
 import { inject } from "vitest"
-import * as PostgresStore from "../../src/store/postgres/PostgresStore.ts"
 
-/** The server's url, without the name of a database. */
-const serverUrl = Effect.promise(() => text(connect(inject("postgresPort"), "127.0.0.1")))
+/** The url of a database with our tables, which nobody connects to. */
+const templateUrl = Effect.promise(() => text(connect(inject("postgresPort"), "127.0.0.1")))
 
 /** Runs statements on one connection until the scope closes. */
 export const session = (url: string) =>
@@ -36,21 +35,23 @@ const on = (url: string, database: string) => {
 
 const newName = Effect.sync(() => `kagzi_test_${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}`)
 
+/** A copy of that database, gone with the scope. */
+const copyOf = (template: (url: string) => string) =>
+  Effect.acquireRelease(
+    Effect.gen(function* () {
+      const server = yield* templateUrl
+      const name = yield* newName
+      yield* query(on(server, "postgres"), `CREATE DATABASE ${name} TEMPLATE ${template(server)}`)
+      return { server, name }
+    }),
+    ({ name, server }) => query(on(server, "postgres"), `DROP DATABASE ${name} WITH (FORCE)`)
+  ).pipe(Effect.map(({ name, server }) => on(server, name)))
+
 /** A database with nothing in it, gone with the scope. */
-export const emptyDatabase = Effect.acquireRelease(
-  Effect.gen(function* () {
-    const server = yield* serverUrl
-    const name = yield* newName
-    yield* query(on(server, "postgres"), `CREATE DATABASE ${name}`)
-    return { server, name }
-  }),
-  ({ name, server }) => query(on(server, "postgres"), `DROP DATABASE ${name} WITH (FORCE)`)
-).pipe(Effect.map(({ name, server }) => on(server, name)))
+export const emptyDatabase = copyOf(() => "template0")
 
 /** A database with our tables, empty, gone with the scope. */
-export const database = Effect.tap(emptyDatabase, (url) =>
-  Effect.scoped(Layer.build(Layer.fresh(PostgresStore.layer(url, { poolSize: 3 })))).pipe(Effect.orDie)
-)
+export const database = copyOf((url) => new URL(url).pathname.slice(1))
 
 /** Removes everything from our tables. */
 export const clear = (url: string) =>

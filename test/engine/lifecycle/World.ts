@@ -1,6 +1,6 @@
-/** The pure core on real rows: each batch is loaded from and saved to an SQLite store in memory, at a time of our own. */
+/** The pure core on real rows: each batch is loaded from and saved to a store, at a time of our own. */
 import { assert } from "@effect/vitest"
-import { Context, Effect, Layer, Result } from "effect"
+import { Effect, Result } from "effect"
 import type { Claimed, Command, Reply } from "../../../src/engine/Command.ts"
 import { type Decided, decide } from "../../../src/engine/lifecycle/decide.ts"
 import type { Decision } from "../../../src/engine/lifecycle/failures.ts"
@@ -8,15 +8,8 @@ import { wantsOf } from "../../../src/engine/lifecycle/wants.ts"
 import type { Code, Detail, KagziError } from "../../../src/KagziError.ts"
 import type { RetryPolicy } from "../../../src/RetryPolicy.ts"
 import type { Payload, Run } from "../../../src/Run.ts"
-import * as SqliteStore from "../../../src/store/sqlite/SqliteStore.ts"
-import {
-  type Changes,
-  type RunRecord,
-  type ScheduleRecord,
-  type Shape,
-  type StepRecord,
-  Store
-} from "../../../src/store/Store.ts"
+import type { Changes, RunRecord, ScheduleRecord, Shape, StepRecord } from "../../../src/store/Store.ts"
+import * as Stores from "../../support/stores.ts"
 
 export const payload = (value: unknown): Payload => ({
   data: new TextEncoder().encode(JSON.stringify(value)),
@@ -261,7 +254,4 @@ export const unleased = ({ namespace, runId }: OfRun): OfRun => ({ namespace, ru
 
 const never = { now: 0, leaseMillis: 0, staleMillis: 0 }
 
-export const makeWorld = Effect.map(
-  Layer.build(Layer.fresh(SqliteStore.layerMemory)),
-  (context) => new World(Context.get(context, Store))
-)
+export const makeWorld = Effect.map(Stores.open, (store) => new World(store))

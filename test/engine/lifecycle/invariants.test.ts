@@ -5,6 +5,7 @@ import type { Command } from "../../../src/engine/Command.ts"
 import * as RetryPolicy from "../../../src/RetryPolicy.ts"
 import { isTerminal } from "../../../src/Run.ts"
 import type { RunRecord, StepRecord } from "../../../src/store/Store.ts"
+import { onPostgres } from "../../support/stores.ts"
 import { detail, makeWorld, payload, read, type World } from "./World.ts"
 
 /** What may be done, and how often beside the others. */
@@ -272,6 +273,6 @@ describe("any sequence of commands", () => {
           assert.strictEqual(world.send({ _tag: "CompleteRun", ...of, output: payload(1) }).status, "COMPLETED")
         }
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 100 } }
+    { arbitrary: { runs: onPostgres ? 8 : 100 } }
   )
 })

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import type { Command } from "../../../src/engine/Command.ts"
 import { isTerminal } from "../../../src/Run.ts"
+import { onPostgres } from "../../support/stores.ts"
 import { detail, makeWorld, payload } from "./World.ts"
 
 const kinds = [
@@ -144,6 +145,6 @@ describe("any sequence of commands on a schedule", () => {
         }
         check()
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 80 } }
+    { arbitrary: { runs: onPostgres ? 8 : 80 } }
   )
 })
