@@ -1,7 +1,7 @@
 /** On what was measured. */
-import { statfsSync } from "node:fs"
-import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from "node:os"
+import { availableParallelism, cpus, loadavg, totalmem } from "node:os"
 import { version } from "../src/server/version.ts"
+import type { Database } from "./database.ts"
 
 export interface Machine {
   readonly kagzi: string
@@ -17,21 +17,8 @@ export interface Machine {
   readonly durability: string
 }
 
-const fileSystems = new Map([
-  [0xef53, "ext4"],
-  [0x58465342, "xfs"],
-  [0x9123683e, "btrfs"],
-  [0x794c7630, "overlayfs"],
-  [0x01021994, "tmpfs, which is not durable"]
-])
-
-const fileSystem = (folder: string): string => {
-  const { type } = statfsSync(folder)
-  return fileSystems.get(type) ?? `file system 0x${type.toString(16)}`
-}
-
 /** `processes` is how many the throughput is measured with. */
-export const inspect = (processes: 2 | 3): Machine => ({
+export const inspect = (processes: 2 | 3, servers: number, { durability, store }: Database): Machine => ({
   kagzi: version,
   cpu: cpus()[0]?.model.trim() ?? "unknown",
   cores: availableParallelism(),
@@ -39,12 +26,12 @@ export const inspect = (processes: 2 | 3): Machine => ({
   platform: `${process.platform} ${process.arch}`,
   node: process.version,
   load_before: Math.round((loadavg()[0] ?? 0) * 10) / 10,
-  processes:
-    processes === 2
-      ? "a server process, and one process with the worker and the client"
-      : "a server process, a worker process and a client process",
-  store: `SQLite (WAL) on ${fileSystem(tmpdir())}`,
-  durability: "synchronous=FULL: every start, step and end is flushed to disk before it is answered"
+  processes: [
+    servers === 1 ? "a server process" : `${servers} server processes, for each`,
+    processes === 2 ? "one process with the worker and the client" : "a worker process and a client process"
+  ].join(servers === 1 ? " and " : " "),
+  store,
+  durability
 })
 
 /** For people. */

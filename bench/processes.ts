@@ -1,12 +1,12 @@
 /** The processes that are measured: what is compiled for the package, and the programs of this folder beside it. */
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Layer, References } from "effect"
 import { KagziClient } from "../src/index.ts"
 import * as Process from "../test/support/process.ts"
+import { Database } from "./database.ts"
 import type { Load } from "./programs/load.ts"
 import type { Row } from "./report.ts"
 import type { Leases } from "./sizes.ts"
@@ -24,11 +24,6 @@ export const build = Effect.sync(() => {
   writeFileSync(join(repository, built, "package.json"), `{ "type": "module" }`)
 })
 
-export const temporaryFolder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "kagzi-bench-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-)
-
 export interface System {
   readonly address: string
   /** Of the server. */
@@ -44,13 +39,13 @@ export const leaseSettings = ({ heartbeat, lease, stale }: Leases): Readonly<Rec
   KAGZI_WORKER_LEASE_SECS: String(lease)
 })
 
-/** A server process that is ready: on a database of its own unless a file is given. */
+/** A server process that is ready: on a database of its own unless one is given. */
 export const server = Effect.fnUntraced(function* (
-  options: { readonly environment?: Readonly<Record<string, string>>; readonly file?: string } = {}
+  options: { readonly environment?: Readonly<Record<string, string>>; readonly url?: string } = {}
 ) {
-  const file = options.file ?? join(yield* temporaryFolder, "kagzi.db")
+  const url = options.url ?? (yield* (yield* Database).make)
   const child = yield* Process.start(`${built}/cli/main.js`, {
-    args: ["server", "--port", "0", "--db-url", `sqlite:${file}`],
+    args: ["server", "--port", "0", "--db-url", url],
     environment: { ...options.environment, KAGZI_LOG_LEVEL: "warn" }
   })
   const address = yield* child.line(/^kagzi server listening on (.+)$/)

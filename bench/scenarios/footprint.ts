@@ -1,7 +1,8 @@
 /** What a server and a worker need: memory, and time to start. */
 import { readFileSync } from "node:fs"
 import { Effect, Fiber } from "effect"
-import { load, server, temporaryFolder, worker } from "../processes.ts"
+import { temporaryFolder } from "../database.ts"
+import { load, server, worker } from "../processes.ts"
 import type { Report, Row } from "../report.ts"
 import { workerSize } from "../sizes.ts"
 import { median, round } from "../statistics.ts"

@@ -4,14 +4,15 @@ import { statSync } from "node:fs"
 import { join } from "node:path"
 import { Console, Effect } from "effect"
 import { type Filling, fill } from "../fill.ts"
-import { temporaryFolder } from "../processes.ts"
+import { temporaryFolder } from "../database.ts"
 import type { Report } from "../report.ts"
 import { median, round } from "../statistics.ts"
 import { measure, type Options } from "./speed.ts"
 
 const rate = (options: Options, file?: string) =>
-  Effect.map(measure(options, { throughput: options.sizes.throughput }, file), (figures) =>
-    Number(figures.workflows_per_s)
+  Effect.map(
+    measure(options, { throughput: options.sizes.throughput }, file === undefined ? undefined : `sqlite:${file}`),
+    (figures) => Number(figures.workflows_per_s)
   )
 
 /** What of the filling is still to be written would be written while something else is measured. */

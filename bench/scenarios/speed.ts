@@ -1,29 +1,64 @@
 /** Throughput, latency and sequential steps: what other systems are measured with too. */
 import { Effect } from "effect"
-import { load, server, worker } from "../processes.ts"
+import { Database } from "../database.ts"
+import { load, server, type System, worker } from "../processes.ts"
 import type { Load } from "../programs/load.ts"
-import type { Report } from "../report.ts"
-import { medians } from "../report.ts"
+import { medians, type Report, type Row } from "../report.ts"
 import { type Sizes, workerSize } from "../sizes.ts"
+import { round } from "../statistics.ts"
 
 export interface Options {
   readonly sizes: Sizes
   readonly repeat: number
   /** With 2 the worker shares the client's process. */
   readonly processes: 2 | 3
+  /** How many servers share the database while throughput is measured. */
+  readonly servers: number
+  /** What stands before the figures. */
+  readonly name: string
 }
 
-/** Figures of a load on a server of its own, which may have a file already. */
+/** What one of so many does. */
+const part = ({ inFlight, runs }: Sizes["throughput"], of: number) => ({
+  runs: Math.ceil(runs / of),
+  inFlight: Math.ceil(inFlight / of)
+})
+
+const sum = (figures: ReadonlyArray<Row>, field: string) =>
+  round(figures.reduce((total, row) => total + Number(row[field]), 0))
+
+/**
+ * Figures of a load on servers of its own, on a new database unless one is given. Of several servers each has a worker
+ * and a client that do a part of the throughput at the same time, all on one queue; what is measured one by one is
+ * measured on the first.
+ */
 export const measure = Effect.fnUntraced(function* (
-  { processes, sizes }: Options,
-  what: Omit<Load, "worker" | "warmUp">,
-  file?: string
+  { processes, servers, sizes }: Options,
+  { throughput, ...what }: Omit<Load, "worker" | "warmUp">,
+  url?: string
 ) {
-  const system = yield* server(file === undefined ? {} : { file })
-  if (processes === 3) yield* worker(system, workerSize)
-  const figures = yield* load(system, { ...what, worker: processes === 2, warmUp: sizes.warmUp })
-  yield* system.stop
-  return figures
+  const database = url ?? (yield* (yield* Database).make)
+  const systems: Array<System> = []
+  for (let index = 0; index < servers; index++) systems.push(yield* server({ url: database }))
+  if (processes === 3) for (const system of systems) yield* worker(system, workerSize)
+  const settings = { worker: processes === 2, warmUp: sizes.warmUp }
+  const figures: Array<Row> = []
+  if (servers === 1 || throughput === undefined) {
+    figures.push(
+      yield* load(systems[0]!, { ...what, ...settings, ...(throughput === undefined ? {} : { throughput }) })
+    )
+  } else {
+    const rates = yield* Effect.forEach(
+      systems,
+      (system) => load(system, { ...settings, throughput: part(throughput, servers) }),
+      { concurrency: "unbounded" }
+    )
+    figures.push({ workflows_per_s: sum(rates, "workflows_per_s"), steps_per_s: sum(rates, "steps_per_s") })
+    if (Object.keys(what).length > 0) figures.push(yield* load(systems[0]!, { ...what, ...settings }))
+  }
+  for (const system of systems) yield* system.stop
+  const all: Row = Object.assign({}, ...figures)
+  return all
 }, Effect.scoped)
 
 /** The median of each row over as many measurements as are wanted. */
@@ -48,7 +83,7 @@ export const speed = Effect.fnUntraced(function* (options: Options, wanted: Read
     Effect.map(measure(options, what), (figures) => [figures])
   )
   const report: Report = {
-    name: "kagzi",
+    name: options.name,
     about: `${names.map((name) => about[name]).join("; ")}; from start to result`,
     rows
   }

@@ -35,14 +35,40 @@ describe("npm run bench", () => {
     60_000
   )
 
+  it.live(
+    "measures the same on PostgreSQL, with two servers on one database",
+    () =>
+      Effect.gen(function* () {
+        const scenarios = "throughput,latency,sequential,recovery"
+        const { code, complaints, lines } = yield* bench(
+          ...["--json", "--store", "postgres", "--servers", "2", "--scenario", scenarios]
+        )
+        assert.strictEqual(code, 0, complaints)
+        const [first, { machine }, recovery] = lines.map((line) => JSON.parse(line))
+        assert.deepStrictEqual(Object.keys(first), ["name", ...speed])
+        assert.strictEqual(first.name, "kagzi (pg) × 2")
+        for (const field of speed) assert.isAbove(first[field], 0, field)
+        assert.match(machine.store, /^PostgreSQL \d/)
+        assert.match(machine.durability, /^fsync=on, synchronous_commit=on, full_page_writes=on/)
+        assert.strictEqual(recovery.name, "kagzi recovery")
+      }),
+    60_000
+  )
+
   it.live("says what it can't measure", () =>
     Effect.gen(function* () {
-      const [postgres, unknown] = yield* Effect.all(
-        [bench("--store", "postgres"), bench("--scenario", "speed,latency")],
+      const [servers, unknown, scaling] = yield* Effect.all(
+        [
+          bench("--servers", "2"),
+          bench("--scenario", "speed,latency"),
+          bench("--store", "postgres", "--scenario", "scaling")
+        ],
         { concurrency: 2 }
       )
-      assert.strictEqual(postgres.code, 2)
-      assert.include(postgres.complaints, "no PostgreSQL store yet")
+      assert.strictEqual(servers.code, 2)
+      assert.include(servers.complaints, "several need --store postgres")
+      assert.strictEqual(scaling.code, 2)
+      assert.include(scaling.complaints, "only SQLite")
       assert.strictEqual(unknown.code, 2)
       assert.include(unknown.complaints, 'no scenario "speed"')
     })

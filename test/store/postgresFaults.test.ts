@@ -4,7 +4,7 @@ import { Effect, Fiber } from "effect"
 import type { Shape } from "../../src/store/Store.ts"
 import * as CommitCutter from "../support/commitCutter.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
-import { startEmbedded } from "../support/embeddedPostgres.ts"
+import { forTests, startEmbedded } from "../support/embeddedPostgres.ts"
 import { emptyDatabase, query, session } from "../support/postgres.ts"
 import { open, prepare, Witness } from "./counting.ts"
 import { start } from "./process.ts"
@@ -34,7 +34,7 @@ const beside = <A, E, R>(effect: Effect.Effect<A, E, R>, act: Effect.Effect<unkn
 
 const instance = (...flags: ReadonlyArray<string>) =>
   Effect.acquireRelease(
-    Effect.promise(() => startEmbedded(flags)),
+    Effect.promise(() => startEmbedded([...forTests, ...flags])),
     (server) => Effect.promise(server.remove)
   )
 

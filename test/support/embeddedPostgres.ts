@@ -28,10 +28,13 @@ export interface EmbeddedServer {
 }
 
 /**
- * Starts a server with an empty cluster. It does not flush to disk, which only matters when the machine goes down; what
- * it acknowledged survives when it is killed itself.
+ * For tests: it does not flush to disk, which only matters when the machine goes down; what it acknowledged survives
+ * when it is killed itself.
  */
-export const startEmbedded = async (flags: ReadonlyArray<string> = []): Promise<EmbeddedServer> => {
+export const forTests: ReadonlyArray<string> = ["-c", "fsync=off", "-c", "max_connections=200"]
+
+/** Starts a server with an empty cluster. */
+export const startEmbedded = async (flags = forTests): Promise<EmbeddedServer> => {
   // PostgreSQL refuses to run as root: then it runs as a user of its own, who must be able to reach the folder.
   const folder = mkdtempSync(join(tmpdir(), "kagzi-postgres-"))
   chmodSync(folder, 0o755)
@@ -48,7 +51,7 @@ export const startEmbedded = async (flags: ReadonlyArray<string> = []): Promise<
     persistent: true,
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ["--encoding=UTF8", "--locale=C"],
-    postgresFlags: ["-c", "fsync=off", "-c", "max_connections=200", ...flags],
+    postgresFlags: [...flags],
     onLog: note,
     onError: note
   })
