@@ -1,11 +1,16 @@
 /**
  * Group commit: commands that arrive while a transaction is in flight are the next batch, and one transaction with one
  * flush to disk carries all of it.
+ *
+ * Where the store takes several transactions at a time, there are as many lanes: those of one lane come one after the
+ * other, and whatever follows from an answer comes after it. What becomes of a transaction is told in one go, so that
+ * two are never told in turns; which of two lanes is told first says nothing of which was first.
  */
 import { Cause, Deferred, Effect, Exit, Latch, Option, Random, Result, type Scope } from "effect"
 import * as KagziError from "../KagziError.ts"
 import type { Rows, Shape, StoreError } from "../store/Store.ts"
 import type { ClaimRun, Claimed, Command, Reply } from "./Command.ts"
+import { commonLane, laneOf } from "./lanes.ts"
 import { type Decided, decide, type Submitted } from "./lifecycle/decide.ts"
 import type { Decision } from "./lifecycle/failures.ts"
 import { wantsOf } from "./lifecycle/wants.ts"
@@ -15,8 +20,8 @@ type AnyReply = Reply[Command["_tag"]]
 
 export interface Committer {
   /**
-   * Has a command carried out after those submitted before it, and calls back when it is on disk. Costs no fiber. The
-   * answers of one transaction come one right after the other.
+   * Has a command carried out after those of its lane that were submitted before it, and calls back when it is on disk.
+   * Costs no fiber. The answers of one transaction come one right after the other.
    */
   readonly submit: <C extends Command>(command: C, answer: Answer<Reply[C["_tag"]]>) => void
   /** Does what the command says and answers when it is on disk. */
@@ -59,8 +64,10 @@ export interface Commit extends Pick<Decided, "changes" | "relaxed"> {
 export const stopped = KagziError.make("Unavailable", "The server is stopping")
 
 export interface Hooks {
-  /** Is told of what is about to be carried out, and may submit more that goes with it. */
+  /** Is told of starts and others that are about to be carried out, and may submit claims that go with them. */
   readonly onBatch: (waiting: ReadonlyArray<Submitted>) => void
+  /** Where there are several lanes: is told of what is carried out now, as it was told of by `onBatch`. */
+  readonly onBegin: (batch: ReadonlyArray<Submitted>) => void
   /** Is told of each transaction before anyone is answered. */
   readonly onCommit: (commit: Commit) => void
   /** Is told of each transaction when all its commands are answered. */
@@ -75,14 +82,19 @@ export const make = Effect.fnUntraced(function* (
   settings: Settings,
   hooks: Hooks
 ): Effect.fn.Return<Committer, never, Scope.Scope> {
-  const submitted: Array<Submission> = []
-  const bell = Latch.makeUnsafe()
+  const laneCount = Math.max(1, store.lanes ?? 1)
+  const lanes = Array.from({ length: laneCount }, (_, index) => ({
+    index,
+    submitted: [] as Array<Submission>,
+    bell: Latch.makeUnsafe()
+  }))
   const random = yield* Random.Random
   let closed = false
 
   const push = (submission: Submission): void => {
-    submitted.push(submission)
-    bell.openUnsafe()
+    const lane = lanes[laneOf(submission.command, laneCount)]!
+    lane.submitted.push(submission)
+    lane.bell.openUnsafe()
   }
 
   const submit = (command: Command, answer: Answer<AnyReply>): Submission => {
@@ -171,34 +183,53 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const commitNext = Effect.uninterruptible(
-    Effect.andThen(
-      each((attempt) => attempt(() => hooks.onBatch(submitted))),
-      Effect.suspend(() => commit(submitted.splice(0, settings.maximumBatch)))
+  const commitNext = ({ index, submitted }: (typeof lanes)[number]): Effect.Effect<void> => {
+    const commitBatch = Effect.suspend(() => {
+      const batch = submitted.splice(0, settings.maximumBatch)
+      if (laneCount > 1 && index === commonLane) hooks.onBegin(batch)
+      return commit(batch)
+    })
+    // only what is not of one run can be of interest to claims
+    return Effect.uninterruptible(
+      index === commonLane
+        ? Effect.andThen(
+            each((attempt) => attempt(() => hooks.onBatch(submitted))),
+            commitBatch
+          )
+        : commitBatch
     )
-  )
+  }
 
-  const run = Effect.gen(function* () {
-    for (;;) {
-      if (submitted.length === 0) {
-        bell.closeUnsafe()
-        yield* bell.await
-        // The commands that this turn of the event loop brings go together.
+  const run = (lane: (typeof lanes)[number]) => {
+    const { bell, submitted } = lane
+    const next = commitNext(lane)
+    return Effect.gen(function* () {
+      for (;;) {
+        if (submitted.length === 0) {
+          bell.closeUnsafe()
+          yield* bell.await
+          // The commands that this turn of the event loop brings go together.
+          yield* Effect.yieldNow
+        }
+        yield* next
+        // Lets the answers go out and the next commands come in, which the transaction may have held up.
         yield* Effect.yieldNow
       }
-      yield* commitNext
-      // Lets the answers go out and the next commands come in, which the transaction may have held up.
-      yield* Effect.yieldNow
-    }
-  })
+    })
+  }
 
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       closed = true
-      while (submitted.length > 0) yield* commitNext
+      for (;;) {
+        // what one lane answers may have another one put runs back
+        const busy = lanes.filter(({ submitted }) => submitted.length > 0)
+        if (busy.length === 0) return
+        yield* Effect.forEach(busy, commitNext, { concurrency: "unbounded", discard: true })
+      }
     })
   )
-  yield* Effect.forkScoped(run)
+  for (const lane of lanes) yield* Effect.forkScoped(run(lane))
 
   const claim: Committer["claim"] = (command, restore) =>
     Effect.suspend(() => {
@@ -214,6 +245,7 @@ export const make = Effect.fnUntraced(function* (
       return Effect.onInterrupt(restore(Deferred.await(done)), () =>
         Effect.sync(() => {
           abandoned = true
+          const { submitted } = lanes[commonLane]!
           const index = submitted.indexOf(submission)
           if (got !== undefined) putBack(got)
           else if (index >= 0) submitted.splice(index, 1)

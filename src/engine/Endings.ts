@@ -1,8 +1,8 @@
 /** Clients that wait for the end of a run. */
 import { Effect, Latch } from "effect"
 import { Registry } from "../Registry.ts"
-import { isTerminal, type Run } from "../Run.ts"
-import type { Changes } from "../store/Store.ts"
+import { isTerminal, type Payload, type Run } from "../Run.ts"
+import type { Changes, RunRecord } from "../store/Store.ts"
 
 /** A run as it is when it has ended. */
 export type EndedRun = Omit<Run, "input">
@@ -18,13 +18,25 @@ export class Endings {
     if (this.#waiting.size === 0) return
     for (const runs of [insertRuns, updateRuns]) {
       for (const run of runs) {
-        const waiting = isTerminal(run.status) ? this.#waiting.get(run.runId) : undefined
-        if (waiting === undefined) continue
-        const output = outputs.find(({ runId }) => runId === run.runId)?.payload
-        const ended = output === undefined ? run : { ...run, output }
-        for (const onEnd of Array.from(waiting)) onEnd(ended)
+        if (!isTerminal(run.status) || !this.#waiting.has(run.runId)) continue
+        this.ended(run, outputs.find(({ runId }) => runId === run.runId)?.payload)
       }
     }
+  }
+
+  /** To be told of a run that has ended. */
+  ended(run: RunRecord, output: Payload | undefined): void {
+    const ended = output === undefined ? run : { ...run, output }
+    for (const onEnd of Array.from(this.#waiting.get(run.runId) ?? [])) onEnd(ended)
+  }
+
+  isAwaited(runId: string): boolean {
+    return this.#waiting.has(runId)
+  }
+
+  /** The runs whose end is waited for. */
+  awaited(): Iterable<string> {
+    return this.#waiting.keys()
   }
 
   /** Ends all waits early. */

@@ -31,6 +31,7 @@ import * as Namespaces from "./lifecycle/namespaces.ts"
 import { wantsOf } from "./lifecycle/wants.ts"
 import { WorkingSet } from "./lifecycle/WorkingSet.ts"
 import * as Metrics from "./Metrics.ts"
+import { heed } from "./neighbours.ts"
 import * as Reports from "./reports.ts"
 import { fireSchedules } from "./scheduler.ts"
 import { Servings } from "./Servings.ts"
@@ -192,6 +193,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   }
   const committer: Committer.Committer = yield* Committer.make(store, options, {
     onBatch: (waiting) => servings.preparing(waiting),
+    onBegin: (batch) => servings.begun(batch),
     onCommit: (commit) => {
       metrics.committed(commit)
       inputs.committed(commit.changes)
@@ -205,17 +207,24 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
   const claims = makeClaims(store, committer, waiters, options)
   const runFork = yield* FiberSet.makeRuntime<never>()
+  const findWorker = (workerId: string) => Effect.map(mapStoreError(store.getWorker(workerId)), Option.getOrUndefined)
   const servings = new Servings({
     committer,
     waiters,
     inputs,
     reading: claims,
     now: store.now,
-    findWorker: (workerId) => Effect.map(mapStoreError(store.getWorker(workerId)), Option.getOrUndefined),
+    findWorker,
     fork: runFork
   })
   yield* Effect.forkScoped(expireWorkers(store, committer, options.staleMillis))
   yield* Effect.forkScoped(fireSchedules({ store, committer, newId, bell: schedulesChanged }))
+  const { hints } = store
+  if (hints !== undefined) {
+    const { staleMillis } = options
+    const needs = { store, hints, waiters, endings, servings, schedulesChanged, staleMillis, findWorker }
+    yield* Effect.forkScoped(heed(needs), { startImmediately: true })
+  }
 
   const getRun = Effect.fnUntraced(function* (namespace: string, runId: string) {
     return yield* found(store.getRun(namespace, runId), "workflow", runId)
@@ -237,6 +246,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
       if (ended === undefined) settle(Result.fail(Committer.stopped))
       else if (ended.namespace === namespace) settle(Result.succeed(ended))
     })
+    // One that is held here has not ended, as far as is known. If another server has ended it, that is found out because
+    // it is held: who waits for its end by then is told too.
     if (!servings.isHeld(namespace, runId)) {
       committer.submit({ _tag: "FindRun", namespace, runId }, (reply) => {
         if (Result.isFailure(reply)) settle(Result.fail(reply.failure))

@@ -74,6 +74,8 @@ export class Serving {
   readonly #alarm: { readonly interruptUnsafe: () => void }
   readonly #bell = Latch.makeUnsafe()
   readonly #held = new Map<string, number>()
+  /** When its worker was last heard of over this connection. Milliseconds since the epoch. */
+  heardAt: number | undefined
   #capacity: number
   #state: "takes" | "drains" | "closed" = "takes"
   /** Whether there was nothing due for it but what it was called for since. */
@@ -86,7 +88,8 @@ export class Serving {
   /** When the earliest run that it knew of before it asked is due, if it knew that. */
   #knownDueAt: number | undefined
   #outlookAt = Number.NEGATIVE_INFINITY
-  #contended = false
+  /** How often in a row there was a run that was due and not to be had. */
+  #contended = 0
   #isDue = false
   /** When the alarm rings unless it is told of an earlier time. */
   #ringsAt = Number.POSITIVE_INFINITY
@@ -109,6 +112,11 @@ export class Serving {
 
   held(): ReadonlyArray<Held> {
     return Array.from(this.#held, ([runId, lease]) => ({ runId, lease }))
+  }
+
+  heldOf(runId: string): Held | undefined {
+    const lease = this.#held.get(runId)
+    return lease === undefined ? undefined : { runId, lease }
   }
 
   /** To be told when the connection has room again. */
@@ -156,7 +164,9 @@ export class Serving {
   /** To be told of a run that it holds and that was written. */
   runChanged(run: RunRecord): void {
     const lease = this.#held.get(run.runId)
-    if (lease !== undefined && !(run.status === "RUNNING" && run.leaseEpoch === lease)) {
+    // what was written under an earlier lease may be told later
+    if (lease === undefined || run.leaseEpoch < lease) return
+    if (!(run.status === "RUNNING" && run.leaseEpoch === lease)) {
       this.lose({ runId: run.runId, lease }, isTerminal(run.status))
     }
   }
@@ -196,10 +206,15 @@ export class Serving {
       return
     }
     const { called } = waiter
-    const isUnclear = !this.#idle || this.#isDue || waiter.again || waiter.slot !== undefined
+    const isUnclear = !this.#idle || this.#isDue || waiter.again || waiter.slot !== undefined || waiter.leads.size > 0
     if (isUnclear || called >= room) this.#ask(room, true)
     else if (called > 0) this.#ask(called, false)
     else if (waiter.dueAt < this.#ringsAt) this.#bell.openUnsafe()
+  }
+
+  /** Its question is put now: it sees nothing that is committed from here on. */
+  begun(): void {
+    this.#waiter.queued = false
   }
 
   /** Deals with the answer to a claim, when everybody else has theirs. */
@@ -295,7 +310,7 @@ export class Serving {
     const outlook = found.success
     this.#outlookAt = outlook.now
     this.#waits(nextQuestion(outlook, this.#contended), outlook.heldUp, taken)
-    this.#contended = outlook.dueAt <= outlook.now
+    this.#contended = outlook.dueAt <= outlook.now ? this.#contended + 1 : 0
   })
 
   #handOver(runs: ReadonlyArray<Claimed>): void {

@@ -1,5 +1,5 @@
 /** The workers that are served over open connections, and which of them holds what. */
-import type { Changes } from "../store/Store.ts"
+import type { Changes, RunRecord } from "../store/Store.ts"
 import type { Command, Held } from "./Command.ts"
 import { type Listener, type Needs, type ServeRequest, Serving } from "./Serving.ts"
 
@@ -40,6 +40,40 @@ export class Servings {
     return this.#holders.get(runId)?.request.namespace === namespace
   }
 
+  /** Everything that is held. */
+  held(): ReadonlyArray<Held> {
+    return Array.from(this.#byWorker.values(), (serving) => serving.held()).flat()
+  }
+
+  /** Of that, what is held of one run. */
+  heldOf(runId: string): Held | undefined {
+    return this.#holders.get(runId)?.heldOf(runId)
+  }
+
+  workerIds(): Iterable<string> {
+    return this.#byWorker.keys()
+  }
+
+  find(workerId: string): Serving | undefined {
+    return this.#byWorker.get(workerId)
+  }
+
+  /** To be told of a run that others may have taken away or ended. */
+  runChanged(run: RunRecord): void {
+    this.#holders.get(run.runId)?.runChanged(run)
+  }
+
+  /**
+   * Ends the connections over which their workers have been silent since that time. They may have gone on to another
+   * server, which hears of them, so that nothing else tells that what they are sent here is lost.
+   */
+  replaceSilent(since: number, now: number): void {
+    for (const serving of [...this.#byWorker.values()]) {
+      serving.heardAt ??= now
+      if (serving.heardAt <= since) serving.replace()
+    }
+  }
+
   /** To be told of what the next transaction is to carry out, before it begins; claims may join it. */
   preparing(commands: Iterable<{ readonly command: Command }>): void {
     if (this.#byWorker.size === 0) return
@@ -47,6 +81,11 @@ export class Servings {
     for (const { command } of commands) if (command._tag === "StartRun") this.#needs.waiters.starting(command)
     this.#committing = false
     this.#pump()
+  }
+
+  /** To be told of claims that are about to be carried out, beside others that are. */
+  begun(commands: Iterable<{ readonly command: Command }>): void {
+    for (const { command } of commands) if (command._tag === "ClaimRun") this.#byWorker.get(command.workerId)?.begun()
   }
 
   /** To be told when the answers to what was committed are about to be given. */

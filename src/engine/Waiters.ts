@@ -6,6 +6,9 @@
  *
  * Waiters that found nothing but runs that a limit holds up are not told of more of those. Where a slot becomes free it
  * is offered to one of them, and then to the next, until one uses it.
+ *
+ * Of what other servers do it is not known which runs it concerns, nor how many. One waiter looks; if it gets as many as
+ * it asked for, the next one looks, until one finds no more. So each server asks once where there is nothing.
  */
 import { Registry } from "../Registry.ts"
 import type { RunRecord } from "../store/Store.ts"
@@ -26,12 +29,22 @@ interface Queue {
   readonly heldUp: Set<Waiter>
   /** How often a slot became free that could be offered to none of them. */
   freed: number
+  /** For each type who was asked last to look for runs of it. */
+  readonly looking: Map<string, Waiter>
 }
 
 /** Room for one more run, left by one of that type, and who was offered it. */
 interface Slot {
   readonly workflowType: string
   readonly offered: Set<Waiter>
+  /** There may be room for more than one. */
+  readonly more: boolean
+}
+
+/** Runs of that type may have become due, and who was asked to look. */
+interface Lead {
+  readonly workflowType: string
+  readonly asked: Set<Waiter>
 }
 
 export class Waiter {
@@ -56,6 +69,9 @@ export class Waiter {
   expected = 0
   /** The slot that is offered to it. */
   slot: Slot | undefined
+  /** What it is to look for with its next question, and what it looks for with the one that is under way. By type. */
+  leads = new Map<string, Lead>()
+  following = new Map<string, Lead>()
   /** Types of which a limit held runs up when it asked last, and how many slots nobody had been offered by then. */
   heldUp = none
   freed = 0
@@ -71,7 +87,7 @@ export class Waiter {
   }
 
   get isCalled(): boolean {
-    return this.again || this.announced.size > 0 || this.slot !== undefined
+    return this.again || this.announced.size > 0 || this.slot !== undefined || this.leads.size > 0
   }
 
   /** How many runs there are for it, as far as is known. */
@@ -91,7 +107,7 @@ export class Waiters {
 
   add(place: Place, workerId: string, types: ReadonlyArray<string>, wake: () => void, stays = false): Waiter {
     const key = queueKey(place)
-    const queue = this.#queues.get(key) ?? { key, waiters: new Set(), heldUp: new Set(), freed: 0 }
+    const queue = this.#queues.get(key) ?? { key, waiters: new Set(), heldUp: new Set(), freed: 0, looking: new Map() }
     this.#queues.set(key, queue)
     const waiter = new Waiter(queue, workerId, types, wake, stays)
     queue.waiters.add(waiter)
@@ -103,6 +119,7 @@ export class Waiters {
     const { queue } = waiter
     queue.waiters.delete(waiter)
     queue.heldUp.delete(waiter)
+    for (const [type, looking] of queue.looking) if (looking === waiter) queue.looking.delete(type)
     if (queue.waiters.size === 0) this.#queues.delete(queue.key)
     this.took(waiter, taken)
   }
@@ -111,6 +128,8 @@ export class Waiters {
   asks(waiter: Waiter): void {
     waiter.asking = true
     waiter.again = false
+    waiter.following = waiter.leads
+    waiter.leads = new Map()
     waiter.expected = 0
     waiter.dueAt = Number.POSITIVE_INFINITY
     waiter.freed = waiter.queue.freed
@@ -123,6 +142,9 @@ export class Waiters {
     waiter.asking = false
     const left = this.#close(waiter).filter(({ runId }) => !taken.some((run) => run.runId === runId))
     for (const run of left) this.#announce(run)
+    const leads = [...waiter.following.values(), ...(this.#isIn(waiter) ? [] : waiter.leads.values())]
+    waiter.following.clear()
+    for (const lead of leads) this.#lead(lead, waiter.queue)
     this.#passOn(waiter, taken)
   }
 
@@ -133,6 +155,7 @@ export class Waiters {
   waits(waiter: Waiter, dueAt: number, heldUp: ReadonlySet<string>, taken: ReadonlyArray<Taken> = []): void {
     waiter.asking = false
     this.#close(waiter)
+    waiter.following.clear()
     waiter.dueAt = Math.min(waiter.dueAt, dueAt)
     if (heldUp.size > 0) {
       waiter.heldUp = heldUp
@@ -173,7 +196,31 @@ export class Waiters {
   slotFreed(run: RunRecord): void {
     const queue = this.#queues.get(queueKey(run))
     if (queue === undefined) return
-    this.#offer({ workflowType: run.workflowType, offered: new Set() }, queue)
+    this.#offer({ workflowType: run.workflowType, offered: new Set(), more: false }, queue)
+  }
+
+  /** To be told of runs that another server wrote, which may be claimed from then on. */
+  runsDue({ dueAt, ...run }: Place & { readonly workflowType: string; readonly dueAt: number }, now: number): void {
+    const queue = this.#queues.get(queueKey(run))
+    if (queue === undefined) return
+    if (dueAt > now) this.#schedule(run, dueAt)
+    else this.#lead({ workflowType: run.workflowType, asked: new Set() }, queue)
+  }
+
+  /** To be told that runs may execute no more that another server had. */
+  slotsFreed({ workflowType, ...place }: Place & { readonly workflowType: string }): void {
+    const queue = this.#queues.get(queueKey(place))
+    if (queue !== undefined) this.#offer({ workflowType, offered: new Set(), more: true }, queue)
+  }
+
+  /** Has the store asked for whatever there may be on each queue that someone waits on. */
+  look(): void {
+    for (const queue of this.#queues.values()) {
+      for (const workflowType of new Set(Array.from(queue.waiters, ({ types }) => [...types]).flat())) {
+        this.#lead({ workflowType, asked: new Set() }, queue)
+        if (queue.heldUp.size > 0) this.#offer({ workflowType, offered: new Set(), more: true }, queue)
+      }
+    }
   }
 
   /** To be told of queues on which more runs may execute than before. */
@@ -223,7 +270,45 @@ export class Waiters {
     for (const waiter of waiters) if (waiter.asking && !waiter.queued && waiter.takes(run)) waiter.again = true
   }
 
-  #schedule(run: RunRecord, dueAt: number): void {
+  /**
+   * Has one waiter look, unless one is about to anyway. Where there is none that can ask now, one of those that are asking
+   * asks once more: they may have asked before.
+   */
+  #lead(lead: Lead, queue: Queue): void {
+    const { workflowType } = lead
+    if (queue.looking.get(workflowType)?.leads.has(workflowType) === true) return
+    let asking: Waiter | undefined
+    for (const waiter of queue.waiters) {
+      if (waiter.room === 0 || !waiter.takes(lead) || lead.asked.has(waiter)) continue
+      if (!waiter.asking) {
+        this.#follow(waiter, lead)
+        return
+      }
+      asking ??= waiter
+    }
+    if (asking !== undefined) this.#follow(asking, lead)
+  }
+
+  #follow(waiter: Waiter, lead: Lead): void {
+    const { queue } = waiter
+    lead.asked.add(waiter)
+    // what is asked by a question that is not put yet is answered by it
+    if (waiter.asking && waiter.queued) {
+      waiter.following.set(lead.workflowType, lead)
+      return
+    }
+    waiter.leads.set(lead.workflowType, lead)
+    queue.looking.set(lead.workflowType, waiter)
+    queue.waiters.delete(waiter)
+    queue.waiters.add(waiter)
+    waiter.wake()
+  }
+
+  #isIn(waiter: Waiter): boolean {
+    return waiter.queue.waiters.has(waiter)
+  }
+
+  #schedule(run: Place & Pick<RunRecord, "workflowType">, dueAt: number): void {
     for (const waiter of this.#queues.get(queueKey(run))?.waiters ?? []) {
       if (dueAt >= waiter.dueAt || !waiter.takes(run)) continue
       waiter.dueAt = dueAt
@@ -250,7 +335,8 @@ export class Waiters {
   #passOn(waiter: Waiter, taken: ReadonlyArray<Taken>): void {
     const { queue, slot } = waiter
     waiter.slot = undefined
-    if (slot === undefined || taken.some(({ workflowType }) => workflowType === slot.workflowType)) return
+    if (slot === undefined) return
+    if (!slot.more && taken.some(({ workflowType }) => workflowType === slot.workflowType)) return
     this.#offer(slot, queue)
   }
 

@@ -9,8 +9,12 @@ import { heldUp as heldUpBy } from "./lifecycle/limits.ts"
 import { mapStoreError } from "./storeErrors.ts"
 import type { Waiter, Waiters } from "./Waiters.ts"
 
-/** How long to leave a run alone that is due and yet was not to be had: another server is taking it. */
+/** How long to leave a run alone at first that is due and yet was not to be had: another server is taking it. */
 const contendedMillis = 5
+
+/** How often in a row before it is left alone for longer each time, and for how long at most: a server may hang. */
+const briefly = 8
+const longestContendedMillis = 640
 
 const none: ReadonlySet<string> = new Set()
 
@@ -34,9 +38,14 @@ export interface Claims {
   readonly load: (claimed: Claimed) => Effect.Effect<Task | undefined, KagziError.KagziError>
 }
 
-/** When to ask again after an outlook. A run that was due before and is still not to be had is left alone for a moment. */
-export const nextQuestion = ({ dueAt, now }: Outlook, contended: boolean): number =>
-  contended && dueAt <= now ? now + contendedMillis : dueAt
+/**
+ * When to ask again after an outlook. A run that was due before, `contended` times in a row, and is still not to be had
+ * is left alone for a moment.
+ */
+export const nextQuestion = ({ dueAt, now }: Outlook, contended: number): number =>
+  contended > 0 && dueAt <= now
+    ? now + Math.min(contendedMillis * 2 ** Math.max(0, contended - briefly), longestContendedMillis)
+    : dueAt
 
 export const make = (store: Shape, committer: Committer, waiters: Waiters, options: Options): Claims => {
   /** Waits until it is worth to ask again; false when the time is over. */
@@ -80,14 +89,14 @@ export const make = (store: Shape, committer: Committer, waiters: Waiters, optio
   ) {
     const { namespace, taskQueue, workerId, workflowTypes } = request
     const command = { _tag: "ClaimRun", namespace, workerId, taskQueue, workflowTypes } as const
-    let contended = false
+    let contended = 0
     for (;;) {
       waiters.asks(waiter)
       const claimed = yield* committer.claim(command, restore)
       if (claimed !== undefined) return claimed
       const found = yield* outlook(request)
       waiters.waits(waiter, nextQuestion(found, contended), found.heldUp)
-      contended = found.dueAt <= found.now
+      contended = found.dueAt <= found.now ? contended + 1 : 0
       if (!(yield* restore(isWorthAsking(waiter, bell, deadline)))) return undefined
     }
   })

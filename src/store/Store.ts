@@ -314,6 +314,8 @@ export type Hint =
 export interface Shape {
   /** Hints of other servers, from when it is run. Absent where the database has one server alone. */
   readonly hints?: Stream.Stream<Hint>
+  /** How many transactions it carries out at the same time; 1 unless told otherwise. */
+  readonly lanes?: number
   /** The time of the database's clock, or of the process where the database has none of its own. */
   readonly now: Effect.Effect<number>
   /** Loads, decides, writes and commits in one transaction. `decide` may run again when the database asks for it. */
@@ -332,6 +334,21 @@ export interface Shape {
   readonly getInput: (runId: string) => Effect.Effect<Option.Option<Run.Payload>, StoreError>
   /** What a run that is COMPLETED gave; with its record, all that a result is made of. */
   readonly getOutput: (runId: string) => Effect.Effect<Option.Option<Run.Payload>, StoreError>
+  /**
+   * Of those runs the ones that have ended, each with its output if it has one, by id: as many as `pageBytes` allow, and
+   * at least one if there is one. `hasMore` says exactly whether more of them have.
+   */
+  readonly endedRuns: (runIds: ReadonlyArray<string>) => Effect.Effect<
+    {
+      readonly runs: ReadonlyArray<{ readonly run: RunRecord; readonly output?: Run.Payload }>
+      readonly hasMore: boolean
+    },
+    StoreError
+  >
+  /** Of those runs the ones that are not RUNNING under that lease. */
+  readonly lostRuns: (
+    held: ReadonlyArray<{ readonly runId: string; readonly lease: number }>
+  ) => Effect.Effect<ReadonlyArray<RunRecord>, StoreError>
   readonly getRunByExternalId: (
     namespace: string,
     externalId: string

@@ -46,6 +46,9 @@ const bytesOf = (command: Command): number => {
   return (input?.data.byteLength ?? 0) + (output?.data.byteLength ?? 0)
 }
 
+/** With these a worker lets go of a run. */
+const letsGo: ReadonlySet<Command["_tag"]> = new Set(["SuspendRun", "ReleaseRun", "CompleteRun", "FailRun"])
+
 /** A worker whose first word on this stream is being carried out. */
 interface Resuming {
   latest: Served
@@ -58,6 +61,8 @@ export class Session {
   readonly #encode = makeEncoder()
   readonly #serving = new Map<string, Serving>()
   readonly #resuming = new Map<string, Resuming>()
+  /** Runs that their workers let go of by commands that are not answered yet. */
+  readonly #leaving = new Set<string>()
   /** Commands that wait for a result, by their ids, and how to take them back. */
   readonly #waits = new Registry<number, () => void>()
   readonly #hasRoom = Latch.makeUnsafe(true)
@@ -245,10 +250,14 @@ export class Session {
       case "serve":
         return this.#serve(id, command.value)
       case "heartbeat":
-        return this.#carryOut(id, Commands.heartbeat(command.value), (reply, _, { workerId }) => {
+        return this.#carryOut(id, Commands.heartbeat(command.value), (reply, now, { workerId }) => {
           for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
-          if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
-          return encode.any(id, Events.heard(reply))
+          const serving = this.#serving.get(workerId)
+          if (serving !== undefined) serving.heardAt = now
+          if (reply.shouldDrain) serving?.drain()
+          // of those that the worker is letting go of it is told by the answers to that
+          const lost = reply.lost.filter(({ runId }) => !this.#leaving.has(runId))
+          return encode.any(id, Events.heard({ ...reply, lost }))
         })
       case "deregister":
         return this.#carryOut(id, Commands.deregisterWorker(command.value), (reply, _, { drain, workerId }) => {
@@ -277,12 +286,15 @@ export class Session {
       return this.#refusal(id, read.failure)
     }
     const command = read.success
+    const leaving = letsGo.has(command._tag) && "runId" in command ? command.runId : undefined
+    if (leaving !== undefined) this.#leaving.add(leaving)
     const bytes = bytesOf(command)
     this.#unanswered++
     this.#unansweredBytes += bytes
     this.#needs.engine.submit<C>(command, (decision, now) => {
       this.#unanswered--
       this.#unansweredBytes -= bytes
+      if (leaving !== undefined) this.#leaving.delete(leaving)
       if (Result.isFailure(decision)) refused(decision.failure)
       this.#push(
         Result.isSuccess(decision) ? reply(decision.success, now, command) : this.#failure(id, decision.failure)

@@ -52,6 +52,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
   const shape: Shape = {
     now,
     hints: hints.hints,
+    lanes: lanesOf(poolSize),
     transact: transact.make(
       lanes,
       place,
@@ -67,6 +68,8 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     getRunRecord: (namespace, runId) => find(reads.runRecord(namespace, runId)),
     getInput: (runId) => find(reads.input(runId)),
     getOutput: (runId) => find(reads.output(runId)),
+    endedRuns: (runIds) => read(reads.endedRuns(runIds)),
+    lostRuns: (held) => read(reads.lostRuns(held)),
     getRunByExternalId: (namespace, externalId) =>
       atNow((now) => find(reads.runByExternalId(namespace, externalId, now))),
     listRuns: (filter, page) => atNow((now) => list(runListings.runs(filter, page, now))),

@@ -18,6 +18,7 @@ import * as counts from "./queries/counts.ts"
 import * as limits from "./queries/limits.ts"
 import * as listings from "./queries/listings.ts"
 import { load } from "./queries/load.ts"
+import { endedRuns, lostRuns } from "./queries/lookups.ts"
 import * as runs from "./queries/runs.ts"
 import { save } from "./queries/save.ts"
 import * as schedules from "./queries/schedules.ts"
@@ -113,6 +114,8 @@ export const make = ({ attempt, file, lengthenLog, prepare, rollback: undo }: Da
       read(() => Option.flatMapNullishOr(Option.fromUndefinedOr(queries.runs.byId(runId)), queries.runs.input)),
     getOutput: (runId) =>
       read(() => Option.flatMapNullishOr(Option.fromUndefinedOr(queries.runs.byId(runId)), queries.runs.output)),
+    endedRuns: (runIds) => read(() => endedRuns(queries.runs, runIds)),
+    lostRuns: (held) => read(() => lostRuns(queries.runs, held)),
     getRunByExternalId: (namespace, externalId) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>
         read(() =>

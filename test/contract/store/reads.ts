@@ -80,6 +80,62 @@ export const reads = (test: Case) => {
       })
     )
     test(
+      "is told with its output, with others, when it has ended",
+      Effect.gen(function* () {
+        const failed = endedRun(2, { status: "FAILED", error: detail })
+        yield* write({
+          insertRuns: [endedRun(1), failed, runOf(3), endedRun(4, { status: "CANCELLED" }), endedRun(5)],
+          outputs: [{ runId: id(1), payload: payload("1", { a: "b" }) }]
+        })
+        const store = yield* Store
+        assert.deepStrictEqual(yield* store.endedRuns([id(4), id(3), id(2), id(1), id(9), id(1)]), {
+          runs: [
+            { run: endedRun(1), output: payload("1", { a: "b" }) },
+            { run: failed },
+            { run: endedRun(4, { status: "CANCELLED" }) }
+          ],
+          hasMore: false
+        })
+        assert.deepStrictEqual(yield* store.endedRuns([]), { runs: [], hasMore: false })
+      })
+    )
+    test(
+      "is told with others that have ended as far as their outputs fit into a page",
+      Effect.gen(function* () {
+        const large = (n: number) => ({
+          runId: id(n),
+          payload: { data: new Uint8Array(pageBytes / 2), metadata: {} }
+        })
+        yield* write({ insertRuns: [1, 2, 3, 4].map((n) => endedRun(n)), outputs: [1, 2, 3].map(large) })
+        const store = yield* Store
+        const ask = (...runs: ReadonlyArray<number>) =>
+          Effect.map(store.endedRuns(runs.map(id)), ({ hasMore, runs }) => [runs.map(({ run }) => run.runId), hasMore])
+        assert.deepStrictEqual(yield* ask(1, 2, 3, 4), [[id(1), id(2)], true])
+        assert.deepStrictEqual(yield* ask(3, 4), [[id(3), id(4)], false])
+        assert.deepStrictEqual(yield* ask(1, 4), [[id(1), id(4)], false])
+      })
+    )
+    test(
+      "counts as lost where it is not executed under that lease",
+      Effect.gen(function* () {
+        const held = (n: number, lease: number) => ({ runId: id(n), lease })
+        const runs = [
+          runOf(1, { status: "RUNNING", leaseEpoch: 3 }),
+          runOf(2, { status: "RUNNING", leaseEpoch: 4 }),
+          runOf(3, { leaseEpoch: 3 }),
+          endedRun(4, { leaseEpoch: 3 })
+        ]
+        yield* write({ insertRuns: runs })
+        const store = yield* Store
+        const lost = yield* store.lostRuns([1, 2, 3, 4, 5].map((n) => held(n, 3)))
+        assert.deepStrictEqual(
+          [...lost].sort((a, b) => (a.runId < b.runId ? -1 : 1)),
+          runs.slice(1)
+        )
+        assert.deepStrictEqual(yield* store.lostRuns([]), [])
+      })
+    )
+    test(
       "says when it wakes while it sleeps or is delayed, and not otherwise",
       Effect.gen(function* () {
         yield* write(

@@ -1,4 +1,5 @@
 /** Questions outside of transactions about single rows, and their numbers. */
+import type { Effect } from "effect"
 import { runStatuses } from "../../rows/codes.ts"
 import {
   type NamespaceRow,
@@ -13,14 +14,16 @@ import type { Payload, Run, Step } from "../../../Run.ts"
 import {
   type DescribedWorker,
   type NamespaceRecord,
+  pageBytes,
   pageSteps,
   type RunCount,
   type RunRecord,
+  type Shape,
   type StepRecord
 } from "../../Store.ts"
 import { type FullRunRow, fullRunColumns, type RunRow, runColumns, toRun, toRunRecord } from "../runRow.ts"
 import { stepBytes, type StepRow, stepColumns, toStep, toStepRecord } from "../stepRow.ts"
-import { int8, prefixed, type Row, type Statement, text, texts } from "../values.ts"
+import { array, int8, prefixed, type Row, type Statement, text, texts } from "../values.ts"
 
 /** A statement that only reads, and what its rows say. */
 export interface Read<A> extends Statement {
@@ -43,6 +46,17 @@ const sql = {
   runRecord: `SELECT ${runColumns.join(", ")} FROM runs WHERE run_id = $1 AND namespace = $2`,
   input: "SELECT input, input_metadata FROM runs WHERE run_id = $1 AND input IS NOT NULL",
   output: "SELECT output, output_metadata FROM runs WHERE run_id = $1 AND output IS NOT NULL",
+  // a page is cut where its bytes are over the limit
+  endedRuns: `SELECT ${prefixed("r", runColumns)}, r.output, r.output_metadata, p.followed FROM (
+      SELECT run_id, lead(run_id) OVER places IS NOT NULL AS followed, row_number() OVER places AS place,
+        sum(coalesce(octet_length(output), 0) + coalesce(octet_length(error), 0)) OVER (places ROWS UNBOUNDED PRECEDING)
+          AS total
+      FROM runs WHERE run_id = ANY($1::text[]) AND status IN (4, 5, 6)
+      WINDOW places AS (ORDER BY run_id)
+    ) AS p JOIN runs AS r ON r.run_id = p.run_id
+    WHERE p.place = 1 OR p.total <= $2 ORDER BY r.run_id`,
+  lostRuns: `SELECT ${prefixed("r", runColumns)} FROM unnest($1::text[], $2::bigint[]) AS w (run_id, lease)
+    JOIN runs AS r ON r.run_id = w.run_id WHERE r.status <> 2 OR r.lease_epoch <> w.lease`,
   step: `SELECT ${stepColumns.join(", ")} FROM steps WHERE step_id = $1 AND namespace = $2`,
   // Older attempts are skipped in the index. A page is cut where its bytes are over the limit; the step after it, which
   // is looked at to know of it, is not sent.
@@ -101,6 +115,35 @@ export const output = (runId: string): Read<Payload | undefined> => ({
   sql: sql.output,
   params: [text(runId)],
   decode: payload
+})
+
+type EndedRow = readonly [...run: RunRow, output: Uint8Array | null, outputMetadata: string | null, followed: boolean]
+
+export const endedRuns = (runIds: ReadonlyArray<string>): Read<Effect.Success<ReturnType<Shape["endedRuns"]>>> => ({
+  sql: sql.endedRuns,
+  params: [texts(runIds), int8(pageBytes)],
+  decode: (rows) => ({
+    runs: rows.map((row) => {
+      const run = toRunRecord(row as unknown as EndedRow)
+      const [output, metadata] = row.slice(runColumns.length) as [Uint8Array | null, string | null]
+      return output === null ? { run } : { run, output: toPayload(output, metadata) }
+    }),
+    hasMore: rows.at(-1)?.at(-1) === true
+  })
+})
+
+export const lostRuns = (
+  held: ReadonlyArray<{ readonly runId: string; readonly lease: number }>
+): Read<ReadonlyArray<RunRecord>> => ({
+  sql: sql.lostRuns,
+  params: [
+    texts(held.map(({ runId }) => runId)),
+    array(
+      "int8",
+      held.map(({ lease }) => lease)
+    )
+  ],
+  decode: (rows) => rows.map((row) => toRunRecord(row as unknown as RunRow))
 })
 
 export const step = (namespace: string, stepId: string): Read<Step | undefined> => ({
