@@ -11,8 +11,12 @@ import { type Instant, toMillis } from "./worker/Wait.ts"
 
 /** Where the server is and who asks. */
 export interface Options {
-  /** `http://HOST:PORT` or `https://HOST:PORT`; `http://127.0.0.1:50051` unless given. */
-  readonly address?: string | undefined
+  /**
+   * `http://HOST:PORT` or `https://HOST:PORT`; `http://127.0.0.1:50051` unless given. Of several servers that share a
+   * database all can be named, in a list or with commas in between: the client uses one of them, whichever, and goes on
+   * to another when that one can't be reached.
+   */
+  readonly address?: string | ReadonlyArray<string> | undefined
   /** The namespace of everything that names no other; `default` unless given. */
   readonly namespace?: string | undefined
   /** Sent as a bearer token. */
@@ -150,7 +154,10 @@ export class KagziClient extends Context.Service<KagziClient, Shape>()("kagzi/Ka
       )
     )
 
-  /** `layer` from the environment: `KAGZI_SERVER_ADDRESS`, `KAGZI_NAMESPACE`, `KAGZI_API_KEY`. */
+  /**
+   * `layer` from the environment: `KAGZI_SERVER_ADDRESS`, with commas between several, `KAGZI_NAMESPACE`,
+   * `KAGZI_API_KEY`.
+   */
   static readonly layerConfig: Layer.Layer<KagziClient, KagziError | Config.ConfigError> = Layer.unwrap(
     Effect.map(
       Config.all({

@@ -26,6 +26,8 @@ export interface Duplex<I extends DescMessage, O extends DescMessage> {
   readonly waiting: () => number
   /** The next message. Fails when the call has ended: with `Unavailable` where the connection is lost. */
   readonly receive: Effect.Effect<MessageShape<O>, KagziError>
+  /** The server is of no use: what is called next is called on another one, where there are several. */
+  readonly giveUp?: () => void
 }
 
 export interface Shape {

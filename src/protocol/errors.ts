@@ -136,6 +136,21 @@ const isTransportFailure = (error: ConnectError, chain: ReadonlyArray<Error>): b
     chain.some(isNodeError) ||
     brokenOff.test(error.rawMessage))
 
+/** Of connections that were not made, so that nothing was sent over them. */
+const unreached: ReadonlySet<unknown> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "ENETDOWN"
+])
+
+/** Whether the server can't have seen the call that failed so. */
+export const isUnreached = (reason: unknown): boolean =>
+  causes(reason).some((error) => "code" in error && unreached.has(error.code))
+
 const oversize = /message (size|length)|too large|larger than/i
 
 /** What an error without a detail of ours says by its status alone. */

@@ -9,17 +9,18 @@ import type { UniversalClientFn } from "@connectrpc/connect/protocol"
 import { createTransport as createConnectTransport } from "@connectrpc/connect/protocol-connect"
 import { createTransport as createGrpcTransport } from "@connectrpc/connect/protocol-grpc"
 import { createTransport as createGrpcWebTransport } from "@connectrpc/connect/protocol-grpc-web"
-import { Effect, Layer, Redacted, Result, type Scope } from "effect"
+import { Effect, Layer, Random, Redacted, Result, type Scope } from "effect"
 import { InvalidArgument } from "../KagziError.ts"
 import * as Address from "./address.ts"
 import * as Duplex from "./duplex.ts"
-import { fromConnectError, renameDetail } from "./errors.ts"
+import { fromConnectError, isUnreached, renameDetail } from "./errors.ts"
+import { Failed, oneOf, type Peer } from "./peers.ts"
 import { Rpc, type Shape } from "./Rpc.ts"
 import { traceparent, traceparentHeader } from "../TraceContext.ts"
 
 export interface Options {
-  /** `http://HOST:PORT` or `https://HOST:PORT`. */
-  readonly address: string
+  /** `http://HOST:PORT` or `https://HOST:PORT`; several of servers that share a database, in a list or with commas. */
+  readonly address: string | ReadonlyArray<string>
   /** `grpc` unless told otherwise. */
   readonly protocol?: "grpc" | "grpc-web" | "connect"
   /** Sent as a bearer token. */
@@ -164,17 +165,14 @@ const authorization = (apiKey: Options["apiKey"]): Readonly<Record<string, strin
   return value === undefined || value === "" ? {} : { authorization: `Bearer ${value}` }
 }
 
-/** RPCs to the server at an address. Nothing is connected before the first call. Fails when the address is no address. */
-export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Scope.Scope> =>
+/** RPCs to the server at that origin. */
+const peerAt = (origin: string, options: Options): Effect.Effect<Peer, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const parsed = Address.parse(options.address)
-    if (Result.isFailure(parsed)) return yield* new InvalidArgument({ message: parsed.failure })
-    const origin = parsed.success
     const { protocol = "grpc" } = options
     const auth = authorization(options.apiKey)
     const peer = `the server at ${origin}`
     const calling =
-      ({ release, take }: ReturnType<typeof pool>): Shape["call"] =>
+      ({ release, take }: ReturnType<typeof pool>): Peer["call"] =>
       (method, input, callOptions = {}) =>
         Effect.contextWith((context: Parameters<typeof traceparent>[0]) => {
           const parent = traceparent(context)
@@ -188,7 +186,8 @@ export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Sc
             ({ transport }) =>
               Effect.tryPromise({
                 try: (signal) => transport.unary(method, signal, callOptions.timeoutMillis, headers, input),
-                catch: (reason) => fromConnectError(reason, peer)
+                catch: (reason) =>
+                  new Failed({ error: fromConnectError(reason, peer), isUnreached: isUnreached(reason) })
               }),
             release
           )
@@ -201,11 +200,26 @@ export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Sc
     }
     const connections = pool(() => http2Connection(origin, options), options.callsPerConnection ?? 100)
     yield* Effect.addFinalizer(() => connections.close)
-    const open: NonNullable<Shape["open"]> = (method) =>
+    const open: NonNullable<Peer["open"]> = (method) =>
       Effect.flatMap(Effect.acquireRelease(connections.take, connections.release), ({ sessions }) =>
         Duplex.open({ sessions, headers: auth, readMaxBytes: readMaxBytes(options), peer }, method)
       )
     return { call: calling(connections), open }
+  })
+
+/**
+ * RPCs to the server at an address, or to one of the servers at several: each client begins with any of them, so that
+ * they share the load. Nothing is connected before the first call. Fails when an address is no address.
+ */
+export const make = (options: Options): Effect.Effect<Shape, InvalidArgument, Scope.Scope> =>
+  Effect.gen(function* () {
+    const parsed = Address.parseAll(options.address)
+    if (Result.isFailure(parsed)) return yield* new InvalidArgument({ message: parsed.failure })
+    const [first, ...others] = parsed.success
+    const peer = yield* peerAt(first, options)
+    if (others.length === 0) return oneOf([peer])
+    const peers = [peer, ...(yield* Effect.forEach(others, (origin) => peerAt(origin, options)))]
+    return oneOf(yield* Random.shuffle(peers))
   })
 
 /** `make` as a layer. */

@@ -283,6 +283,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     }
 
     const broken = (reason: KagziError.KagziError) => {
+      stream?.duplex.giveUp?.()
       stream = undefined
       options.onLost()
       for (const command of unanswered.values()) {

@@ -407,11 +407,12 @@ export class Session {
     return this.#carryOut(
       id,
       beat,
-      (reply, _, { held = before?.held() ?? [] }) => {
+      (reply, now, { held = before?.held() ?? [] }) => {
         if (isLatest()) {
           const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
           const kept = held.filter(({ runId }) => !gone.has(runId))
           const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest))
+          serving.heardAt = now
           this.#serving.set(workerId, serving)
           if (reply.shouldDrain) serving.drain()
         }
