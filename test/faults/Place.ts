@@ -75,12 +75,17 @@ export const answered: <A, E extends { readonly _tag: string }, R>(
   schedule: Schedule.spaced("20 millis")
 })
 
-const temporaryFolder = Effect.acquireRelease(
+/** A folder of its own, gone with the scope. */
+export const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "kagzi-faults-"))),
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 )
 
-const serve = Effect.fnUntraced(function* (folder: string, environment: Environment) {
+/** The database of a place with one server. */
+const fileOf = (folder: string) => `sqlite:${join(folder, "kagzi.db")}`
+
+/** A server process on that database. */
+export const serve = Effect.fnUntraced(function* (database: string, environment: Environment) {
   const scope = yield* Effect.scope
   const database = onPostgres ? yield* emptyDatabase : `sqlite:${join(folder, "kagzi.db")}`
   const start = Effect.fnUntraced(function* (port: string) {
@@ -108,7 +113,7 @@ const serve = Effect.fnUntraced(function* (folder: string, environment: Environm
 /** A fresh place with its server running. `environment` is the server's. All of it is gone when the scope closes. */
 export const make = Effect.fnUntraced(function* (environment: Environment = {}) {
   const folder = yield* temporaryFolder
-  const server = yield* serve(folder, environment)
+  const server = yield* serve(fileOf(folder), environment)
   return yield* around(folder, server, { workers: server.address, clients: server.address })
 })
 
@@ -128,7 +133,7 @@ export type Needs = KagziClient | Scope.Scope
 /** A fresh remote place. The seed is that of the cuts, which come every 200 ms in the mean on each connection. */
 export const makeRemote = Effect.fnUntraced(function* (environment: Environment, seed: string) {
   const folder = yield* temporaryFolder
-  const server = yield* serve(folder, environment)
+  const server = yield* serve(fileOf(folder), environment)
   const proxies = {
     workers: yield* CuttingProxy.make({ target: server.address, seed: `${seed} workers` }),
     clients: yield* CuttingProxy.make({ target: server.address, seed: `${seed} clients` })
@@ -162,7 +167,8 @@ interface Addresses {
   readonly clients: string
 }
 
-const around = Effect.fnUntraced(function* (folder: string, server: Server, addresses: Addresses) {
+/** The place around a server that is there. */
+export const around = Effect.fnUntraced(function* (folder: string, server: Server, addresses: Addresses) {
   const scope = yield* Effect.scope
   const ledger = () => read(folder)
   const isLike = (like: Partial<Entry>) => (entry: Entry) =>
