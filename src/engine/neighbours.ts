@@ -213,7 +213,13 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
     })
   })
 
-  return Effect.all([Effect.forever(hearing), Effect.forever(answer), Effect.forever(look)], {
-    concurrency: "unbounded"
-  }) as Effect.Effect<never>
+  /** Whatever happens, it goes on. */
+  const forever = (work: Effect.Effect<void>): Effect.Effect<never> =>
+    Effect.forever(
+      Effect.catchDefect(work, (defect) =>
+        Effect.andThen(Effect.logError("What others did could not be heeded", defect), Effect.sleep(retryMillis))
+      )
+    )
+
+  return Effect.raceFirst(Effect.raceFirst(forever(hearing), forever(answer)), forever(look))
 }

@@ -1,6 +1,7 @@
 /** Three server processes on one PostgreSQL database, with workers and clients that know all of their addresses. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Random } from "effect"
+import * as Balancer from "../support/balancer.ts"
 import { database } from "../support/postgres.ts"
 import * as Place from "./Place.ts"
 import type { Entry } from "./processes/ledger.ts"
@@ -27,6 +28,14 @@ const make = Effect.fnUntraced(function* (environment: Readonly<Record<string, s
 
 const key = ({ attempt, run, step }: Entry) => `${run}/${step}/${attempt}`
 
+/** For longer than clients wait for a sign of life. */
+const standStill = (server: Place.Server) =>
+  Effect.gen(function* () {
+    yield* server.process().signal("SIGSTOP")
+    yield* Effect.sleep("11 seconds")
+    yield* server.process().signal("SIGCONT")
+  })
+
 /** Attempts of steps whose code was executed more than once. */
 const repeated = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   const counts = new Map<string, number>()
@@ -36,13 +45,23 @@ const repeated = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   return [...counts].filter(([, count]) => count > 1).map(([attempt]) => attempt)
 }
 
-const rounds = 9
 const startsPerRound = 10
 
-/** Starts runs, and in the middle of each round has something happen to one of the servers in turn. */
-const survive = (happens: (server: Place.Server) => Effect.Effect<void, Error>) =>
+interface Story {
+  readonly rounds: number
+  /** What happens in the middle of each round to one of the servers. */
+  readonly happens: (server: Place.Server) => Effect.Effect<void, Error>
+  /** Whether workers and clients know a load balancer in place of the servers. */
+  readonly balanced?: boolean
+}
+
+/** Starts runs, and has something happen to each server in turn. */
+const survive = ({ balanced = false, happens, rounds }: Story) =>
   Effect.gen(function* () {
-    const { folder, place, servers } = yield* make(outlasting)
+    const made = yield* make(outlasting)
+    const { folder, servers } = made
+    const balancer = balanced ? yield* Balancer.make(servers.map(({ address }) => address)) : undefined
+    const place = balancer === undefined ? made.place : yield* made.placeOf({ workers: balancer, clients: balancer })
     const workers = [yield* place.worker(), yield* place.worker(), yield* place.worker()]
     for (const worker of workers) yield* Place.registered(worker)
     yield* Effect.gen(function* () {
@@ -85,13 +104,25 @@ const survive = (happens: (server: Place.Server) => Effect.Effect<void, Error>) 
 describe(`three servers on one database (KAGZI_TEST_SEED=${seed})`, () => {
   it.live(
     "lose no run and repeat no step when one of them is killed, again and again",
-    () => survive(({ restart }) => restart),
+    () => survive({ rounds: 9, happens: ({ restart }) => restart }),
     120_000
   )
 
   it.live(
     "lose no run and repeat no step when they are replaced one after the other",
-    () => survive(({ replace }) => replace),
+    () => survive({ rounds: 9, happens: ({ replace }) => replace }),
+    120_000
+  )
+
+  it.live(
+    "lose no run and repeat no step behind a load balancer",
+    () => survive({ rounds: 6, happens: ({ restart }) => restart, balanced: true }),
+    120_000
+  )
+
+  it.live(
+    "lose no run and repeat no step when one of them stands still for so long that everybody goes elsewhere",
+    () => survive({ rounds: 3, happens: standStill }),
     120_000
   )
 
