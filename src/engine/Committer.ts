@@ -2,15 +2,15 @@
  * Group commit: commands that arrive while a transaction is in flight are the next batch, and one transaction with one
  * flush to disk carries all of it.
  *
- * Where the store takes several transactions at a time, there are as many lanes: those of one lane come one after the
+ * Where the store takes several transactions at a time, there may be several lanes: those of one lane come one after the
  * other, and whatever follows from an answer comes after it. What becomes of a transaction is told in one go, so that
  * two are never told in turns; which of two lanes is told first says nothing of which was first.
  */
-import { Cause, Deferred, Effect, Exit, Latch, Option, Random, Result, type Scope } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Option, Random, Result, type Scope } from "effect"
 import * as KagziError from "../KagziError.ts"
 import type { Rows, Shape, StoreError } from "../store/Store.ts"
 import type { ClaimRun, Claimed, Command, Reply } from "./Command.ts"
-import { commonLane, laneOf } from "./lanes.ts"
+import { commonLane, type Lane, Lanes, Pace } from "./lanes.ts"
 import { type Decided, decide, type Submitted } from "./lifecycle/decide.ts"
 import type { Decision } from "./lifecycle/failures.ts"
 import { wantsOf } from "./lifecycle/wants.ts"
@@ -83,29 +83,22 @@ export const make = Effect.fnUntraced(function* (
   hooks: Hooks
 ): Effect.fn.Return<Committer, never, Scope.Scope> {
   const laneCount = Math.max(1, store.lanes ?? 1)
-  const lanes = Array.from({ length: laneCount }, (_, index) => ({
-    index,
-    submitted: [] as Array<Submission>,
-    bell: Latch.makeUnsafe()
-  }))
+  const lanes = new Lanes<Submission>(laneCount)
+  const pace = new Pace(laneCount)
+  const clock = yield* Clock.Clock
+  const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
   const random = yield* Random.Random
   let closed = false
-
-  const push = (submission: Submission): void => {
-    const lane = lanes[laneOf(submission.command, laneCount)]!
-    lane.submitted.push(submission)
-    lane.bell.openUnsafe()
-  }
 
   const submit = (command: Command, answer: Answer<AnyReply>): Submission => {
     const submission = { command, random: random.nextDoubleUnsafe(), answer }
     if (closed) answer(Result.fail(stopped), 0)
-    else push(submission)
+    else lanes.push(submission)
     return submission
   }
 
   const putBack = ({ lease, run: { namespace, runId } }: Claimed): void =>
-    push({ command: { _tag: "ReleaseRun", namespace, runId, lease }, random: 0, answer: () => {} })
+    lanes.push({ command: { _tag: "ReleaseRun", namespace, runId, lease }, random: 0, answer: () => {} })
 
   const transact = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>) {
     const at = { now: yield* store.now, leaseMillis: settings.leaseMillis, staleMillis: settings.staleMillis }
@@ -114,12 +107,17 @@ export const make = Effect.fnUntraced(function* (
       at
     )
     let before: Rows["runs"] = []
+    const began = laneCount > 1 ? millis() : 0
     const decided = yield* store.transact(wants, (rows) => {
       before = rows.runs
       const value: Decided = decide(wants, rows, batch, at)
       return { changes: value.changes, value }
     })
     const { changes, relaxed, replies } = decided
+    if (laneCount > 1 && Object.values(changes).some((written) => written.length > 0)) {
+      const ended = millis()
+      lanes.want(pace.lanes(ended - began, ended))
+    }
     return { replies, commit: { changes, relaxed, now: at.now, before, size: batch.length } satisfies Commit }
   })
 
@@ -183,24 +181,28 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const commitNext = ({ index, submitted }: (typeof lanes)[number]): Effect.Effect<void> => {
+  const commitNext = (lane: Lane<Submission>): Effect.Effect<void> => {
     const commitBatch = Effect.suspend(() => {
-      const batch = submitted.splice(0, settings.maximumBatch)
-      if (laneCount > 1 && index === commonLane) hooks.onBegin(batch)
-      return commit(batch)
+      const batch = lanes.take(lane, settings.maximumBatch)
+      if (laneCount === 1) return commit(batch)
+      if (lane.index === commonLane) hooks.onBegin(batch)
+      return Effect.ensuring(
+        commit(batch),
+        Effect.sync(() => lanes.done(lane))
+      )
     })
     // only what is not of one run can be of interest to claims
     return Effect.uninterruptible(
-      index === commonLane
+      lane.index === commonLane
         ? Effect.andThen(
-            each((attempt) => attempt(() => hooks.onBatch(submitted))),
+            each((attempt) => attempt(() => hooks.onBatch(lane.submitted))),
             commitBatch
           )
         : commitBatch
     )
   }
 
-  const run = (lane: (typeof lanes)[number]) => {
+  const run = (lane: Lane<Submission>) => {
     const { bell, submitted } = lane
     const next = commitNext(lane)
     return Effect.gen(function* () {
@@ -223,13 +225,13 @@ export const make = Effect.fnUntraced(function* (
       closed = true
       for (;;) {
         // what one lane answers may have another one put runs back
-        const busy = lanes.filter(({ submitted }) => submitted.length > 0)
-        if (busy.length === 0) return
-        yield* Effect.forEach(busy, commitNext, { concurrency: "unbounded", discard: true })
+        const waiting = lanes.waiting()
+        if (waiting.length === 0) return
+        yield* Effect.forEach(waiting, commitNext, { concurrency: "unbounded", discard: true })
       }
     })
   )
-  for (const lane of lanes) yield* Effect.forkScoped(run(lane))
+  for (const lane of lanes.all) yield* Effect.forkScoped(run(lane))
 
   const claim: Committer["claim"] = (command, restore) =>
     Effect.suspend(() => {
@@ -245,10 +247,8 @@ export const make = Effect.fnUntraced(function* (
       return Effect.onInterrupt(restore(Deferred.await(done)), () =>
         Effect.sync(() => {
           abandoned = true
-          const { submitted } = lanes[commonLane]!
-          const index = submitted.indexOf(submission)
           if (got !== undefined) putBack(got)
-          else if (index >= 0) submitted.splice(index, 1)
+          else lanes.remove(submission)
         })
       )
     })

@@ -4,7 +4,12 @@
  * Those of one run share a lane, so that they are carried out in the order in which they came. So do all that are not of
  * one run: starts, claims, what workers say of themselves, and what is done to schedules and namespaces. A start and the
  * claim that takes it are one transaction that way, and a worker's row is not waited for by one lane behind another.
+ *
+ * There are as many lanes as it takes to make up for the time that a transaction waits for the database and its disk.
+ * Where that is short, more lanes make more and smaller transactions, which cost more than they save: on two cores that
+ * the database shares, one lane carried out half as many runs again as four.
  */
+import { Latch } from "effect"
 import type { Command } from "./Command.ts"
 
 const ofOneRun: { readonly [C in Command as C["_tag"]]: boolean } = {
@@ -54,3 +59,115 @@ const hash = (id: string): number => {
 /** The lane of a command, of so many. */
 export const laneOf = (command: Command, lanes: number): number =>
   lanes > 1 && ofOneRun[command._tag] && "runId" in command ? 1 + (hash(command.runId) % (lanes - 1)) : commonLane
+
+/** Another lane for so many milliseconds that the fastest transaction takes. */
+const millisPerLane = 2.5
+
+/** A number that is the fastest of so few transactions says little. */
+const fewest = 20
+
+/** The fastest of the last one or two such times counts, in milliseconds. */
+const windowMillis = 30_000
+
+/** Finds out how many lanes are of use. */
+export class Pace {
+  readonly #most: number
+  #fastest = Number.POSITIVE_INFINITY
+  #before = Number.POSITIVE_INFINITY
+  #count = 0
+  #since = 0
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  /** To be told how long each transaction took that wrote something, and when it ended. Answers the number of lanes. */
+  lanes(tookMillis: number, now: number): number {
+    if (now - this.#since > windowMillis) {
+      this.#before = this.#fastest
+      this.#fastest = Number.POSITIVE_INFINITY
+      this.#since = now
+    }
+    this.#fastest = Math.min(this.#fastest, tookMillis)
+    if (++this.#count < fewest) return 1
+    return Math.max(1, Math.min(this.#most, Math.round(Math.min(this.#fastest, this.#before) / millisPerLane)))
+  }
+}
+
+export interface Lane<A> {
+  readonly index: number
+  /** What waits, in order. */
+  readonly submitted: Array<A>
+  /** Rings when something has come. */
+  readonly bell: Latch.Latch
+}
+
+/** The lanes of a store, and what waits in them. */
+export class Lanes<A extends { readonly command: Command }> {
+  readonly all: ReadonlyArray<Lane<A>>
+  readonly #busy = new Set<Lane<A>>()
+  /** How many are in use, and how many are to be. */
+  #inUse = 1
+  #wanted = 1
+  /** What comes while it is waited for that nothing is in any lane, so that the number of them can change. */
+  #deferred: Array<A> | undefined
+
+  constructor(most: number) {
+    this.all = Array.from({ length: most }, (_, index) => ({ index, submitted: [], bell: Latch.makeUnsafe() }))
+  }
+
+  get inUse(): number {
+    return this.#inUse
+  }
+
+  push(item: A): void {
+    if (this.#deferred !== undefined) {
+      this.#deferred.push(item)
+      return
+    }
+    const lane = this.all[laneOf(item.command, this.#inUse)]!
+    lane.submitted.push(item)
+    lane.bell.openUnsafe()
+  }
+
+  /** Takes back what was not begun yet. */
+  remove(item: A): void {
+    for (const waiting of [...this.all.map(({ submitted }) => submitted), this.#deferred ?? []]) {
+      const index = waiting.indexOf(item)
+      if (index >= 0) waiting.splice(index, 1)
+    }
+  }
+
+  /** The next of a lane, to be carried out. */
+  take(lane: Lane<A>, most: number): ReadonlyArray<A> {
+    this.#busy.add(lane)
+    return lane.submitted.splice(0, most)
+  }
+
+  /** What was taken is carried out. */
+  done(lane: Lane<A>): void {
+    this.#busy.delete(lane)
+    this.#settle()
+  }
+
+  /** So many lanes are to be used. */
+  want(lanes: number): void {
+    this.#wanted = lanes
+  }
+
+  /** The lanes in which something waits. */
+  waiting(): ReadonlyArray<Lane<A>> {
+    this.#settle()
+    return this.all.filter(({ submitted }) => submitted.length > 0)
+  }
+
+  #settle(): void {
+    if (this.#deferred === undefined && this.#wanted === this.#inUse) return
+    this.#deferred ??= []
+    if (this.#busy.size > 0 || this.all.some(({ submitted }) => submitted.length > 0)) return
+    this.#inUse = this.#wanted
+    const deferred = this.#deferred
+    this.#deferred = undefined
+    for (const item of deferred) this.push(item)
+  }
+}

@@ -27,42 +27,49 @@ interface Server {
   readonly heard: ReadonlyArray<Hint>
   /** Claims that it has sent to the store, and how many runs they got in all. */
   readonly claims: { asked: number; got: number }
+  /** Transactions at a time. */
+  readonly transactions: { now: number; most: number }
 }
 
 interface Settings extends Partial<Engine.Options> {
   /** Whether it hears nothing of what others tell. */
   readonly deaf?: boolean
-  readonly lanes?: number
+  /** How much longer each transaction takes than it has to, in milliseconds. */
+  readonly slowness?: number
 }
 
-const server = Effect.fnUntraced(function* ({ deaf = false, lanes, ...options }: Settings = {}) {
+const server = Effect.fnUntraced(function* ({ deaf = false, slowness, ...options }: Settings = {}) {
   const heard: Array<Hint> = []
   const claims = { asked: 0, got: 0 }
+  const transactions = { now: 0, most: 0 }
   const inner = Context.get(yield* Layer.build(Layer.fresh(PostgresStore.layer(url, { poolSize: 7 }))), Store)
   const store: Shape = {
     ...inner,
-    ...(lanes === undefined ? {} : { lanes }),
     hints: deaf
       ? Stream.never
       : Stream.tap(inner.hints ?? Stream.never, (hint) => Effect.sync(() => void heard.push(hint))),
     transact: (wants, decide) =>
-      Effect.tap(
-        inner.transact(wants, (rows) => decide(rows)),
-        (value) =>
+      Effect.gen(function* () {
+        transactions.most = Math.max(transactions.most, ++transactions.now)
+        if (slowness !== undefined) yield* Effect.sleep(slowness)
+        const value = yield* inner.transact(wants, (rows) => decide(rows))
+        if (wants.claims.length === 0) return value
+        claims.asked++
+        const { replies } = value as { replies: ReadonlyArray<{ success?: { runs?: ReadonlyArray<unknown> } }> }
+        for (const { success } of replies) claims.got += success?.runs?.length ?? 0
+        return value
+      }).pipe(
+        Effect.ensuring(
           Effect.sync(() => {
-            if (wants.claims.length === 0) return
-            claims.asked++
-            for (const reply of (value as { replies: ReadonlyArray<{ success?: { runs?: ReadonlyArray<unknown> } }> })
-              .replies) {
-              claims.got += reply.success?.runs?.length ?? 0
-            }
+            transactions.now--
           })
+        )
       )
   }
   const context = yield* Layer.build(
     Layer.fresh(Engine.layer(options)).pipe(Layer.provide(Layer.succeed(Store, store)))
   )
-  return { engine: Context.get(context, Engine.Engine), store, heard, claims } satisfies Server
+  return { engine: Context.get(context, Engine.Engine), store, heard, claims, transactions } satisfies Server
 })
 
 const servers = (count: number, settings: Settings = {}) =>
@@ -428,7 +435,10 @@ describe("servers of one database", () => {
 
   it.live("start one run for each id, whoever is asked, and carry out the commands of a run in their order", () =>
     Effect.gen(function* () {
-      const three = yield* servers(3, { lanes: 3 })
+      const three = yield* servers(3, { slowness: 8 })
+      // slow enough for several lanes, which servers find out
+      for (const each of three) for (let n = 0; n < 25; n++) yield* start(bench(each))
+      for (const { transactions } of three) assert.strictEqual(transactions.most, 1)
       const ids = Array.from({ length: 20 }, (_, n) => `same-${n}`)
       const replies = yield* Effect.forEach(
         ids.flatMap((externalId) => three.map((each) => ({ each, externalId }))),
@@ -440,8 +450,9 @@ describe("servers of one database", () => {
         const runs = replies.filter(({ externalId }) => externalId === id).map(({ runId }) => runId)
         assert.strictEqual(new Set(runs).size, 1)
       }
-      const { told } = serve(three[0]!, yield* register(bench(three[0]!)), ids.length)
-      yield* soon(until(() => told.tasks.length === ids.length))
+      const { told } = serve(three[0]!, yield* register(bench(three[0]!)), 1_000)
+      const count = ids.length + 75
+      yield* soon(until(() => told.tasks.length === count))
       const done: Array<string> = []
       const { engine } = three[0]!
       for (const task of told.tasks) {
@@ -458,11 +469,12 @@ describe("servers of one database", () => {
           done.push(`${run.runId} ${reply._tag}`)
         )
       }
-      yield* soon(until(() => done.length === 11 * ids.length))
+      yield* soon(until(() => done.length === 11 * count))
       assert.deepStrictEqual(
         done.filter((line) => !line.endsWith("Success")),
         []
       )
+      assert.isAbove(three[0]!.transactions.most, 1)
     }).pipe(quietly, Effect.scoped)
   )
 

@@ -1,0 +1,88 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { Command } from "../../src/engine/Command.ts"
+import { commonLane, laneOf, Lanes, Pace } from "../../src/engine/lanes.ts"
+
+const runId = (n: number) => `01980000-0000-7000-8000-${String(n).padStart(12, "0")}`
+const find = (n: number): Command => ({ _tag: "FindRun", namespace: "default", runId: runId(n) })
+const cancel = (n: number): Command => ({ _tag: "CancelRun", namespace: "default", runId: runId(n) })
+const drain: Command = { _tag: "DrainWorker", workerId: "w" }
+
+describe("lanes", () => {
+  it("are the same for all commands of a run, and used by about as many runs each", () => {
+    const counts = [0, 0, 0, 0]
+    for (let n = 0; n < 900; n++) {
+      const lane = laneOf(find(n), 4)
+      assert.strictEqual(laneOf(cancel(n), 4), lane)
+      counts[lane]!++
+    }
+    assert.strictEqual(counts[commonLane], 0)
+    for (const count of counts.slice(1)) assert.isAbove(count, 200)
+    assert.strictEqual(laneOf(drain, 4), commonLane)
+    assert.strictEqual(laneOf(find(1), 1), commonLane)
+  })
+
+  it("change in number when nothing is under way, so that the commands of a run stay in order", () => {
+    const lanes = new Lanes<{ readonly command: Command; readonly n: number }>(4)
+    const [common] = lanes.all
+    lanes.push({ command: find(1), n: 1 })
+    lanes.push({ command: drain, n: 2 })
+    const first = lanes.take(common!, 1)
+    assert.deepStrictEqual(
+      first.map(({ n }) => n),
+      [1]
+    )
+    lanes.want(4)
+    lanes.done(common!)
+    assert.strictEqual(lanes.inUse, 1)
+    // one is left over in the first lane, so that this one has to wait
+    lanes.push({ command: cancel(1), n: 3 })
+    assert.deepStrictEqual(
+      lanes.all.map(({ submitted }) => submitted.map(({ n }) => n)),
+      [[2], [], [], []]
+    )
+    lanes.take(common!, 1)
+    assert.deepStrictEqual(lanes.waiting(), [])
+    lanes.done(common!)
+    assert.strictEqual(lanes.inUse, 4)
+    assert.deepStrictEqual(
+      lanes.waiting().map(({ index }) => index),
+      [laneOf(cancel(1), 4)]
+    )
+  })
+
+  it("give back what was not begun, wherever it waits", () => {
+    const lanes = new Lanes<{ readonly command: Command }>(2)
+    const [common] = lanes.all
+    const waiting = { command: drain }
+    const deferred = { command: find(1) }
+    lanes.push({ command: find(2) })
+    lanes.take(common!, 1)
+    lanes.push(waiting)
+    lanes.want(2)
+    lanes.done(common!)
+    lanes.push(deferred)
+    lanes.remove(waiting)
+    lanes.remove(deferred)
+    assert.deepStrictEqual(lanes.waiting(), [])
+    assert.strictEqual(lanes.inUse, 2)
+  })
+})
+
+describe("the number of lanes", () => {
+  it("grows with the time that the fastest transaction takes, however busy the database is in between", () => {
+    const settled = (millis: number) => {
+      const pace = new Pace(4)
+      let lanes = 0
+      for (let n = 0; n < 100; n++) lanes = pace.lanes(n % 10 === 0 ? millis : millis * 20, n)
+      return lanes
+    }
+    assert.deepStrictEqual([0.5, 1, 3, 4, 5.5, 8, 11, 50].map(settled), [1, 1, 1, 2, 2, 3, 4, 4])
+  })
+
+  it("follows a database that has become slower, after a while", () => {
+    const pace = new Pace(4)
+    for (let n = 0; n < 100; n++) assert.strictEqual(pace.lanes(1, n), 1)
+    assert.strictEqual(pace.lanes(20, 40_000), 1)
+    assert.strictEqual(pace.lanes(20, 75_000), 4)
+  })
+})
