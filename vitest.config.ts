@@ -35,7 +35,7 @@ export default defineConfig({
           ],
           exclude: [
             // know no store, or name their own
-            "test/engine/waiters.test.ts",
+            "test/engine/{lanes,manyServers,waiters}.test.ts",
             "test/engine/lifecycle/{cron,retry}.test.ts",
             "test/server/{KagziServer,listener,postgres,sessionEncode,trace,version}.test.ts"
           ],

@@ -82,12 +82,12 @@ export const temporaryFolder = Effect.acquireRelease(
 )
 
 /** The database of a place with one server. */
-const fileOf = (folder: string) => `sqlite:${join(folder, "kagzi.db")}`
+const databaseFor = (folder: string) =>
+  onPostgres ? emptyDatabase : Effect.succeed(`sqlite:${join(folder, "kagzi.db")}`)
 
 /** A server process on that database. */
 export const serve = Effect.fnUntraced(function* (database: string, environment: Environment) {
   const scope = yield* Effect.scope
-  const database = onPostgres ? yield* emptyDatabase : `sqlite:${join(folder, "kagzi.db")}`
   const start = Effect.fnUntraced(function* (port: string) {
     const child = yield* Process.start("src/cli/main.ts", {
       args: ["server", "--port", port, "--db-url", database],
@@ -113,7 +113,7 @@ export const serve = Effect.fnUntraced(function* (database: string, environment:
 /** A fresh place with its server running. `environment` is the server's. All of it is gone when the scope closes. */
 export const make = Effect.fnUntraced(function* (environment: Environment = {}) {
   const folder = yield* temporaryFolder
-  const server = yield* serve(fileOf(folder), environment)
+  const server = yield* serve(yield* databaseFor(folder), environment)
   return yield* around(folder, server, { workers: server.address, clients: server.address })
 })
 
@@ -133,7 +133,7 @@ export type Needs = KagziClient | Scope.Scope
 /** A fresh remote place. The seed is that of the cuts, which come every 200 ms in the mean on each connection. */
 export const makeRemote = Effect.fnUntraced(function* (environment: Environment, seed: string) {
   const folder = yield* temporaryFolder
-  const server = yield* serve(fileOf(folder), environment)
+  const server = yield* serve(yield* databaseFor(folder), environment)
   const proxies = {
     workers: yield* CuttingProxy.make({ target: server.address, seed: `${seed} workers` }),
     clients: yield* CuttingProxy.make({ target: server.address, seed: `${seed} clients` })
