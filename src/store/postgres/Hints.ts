@@ -101,8 +101,9 @@ export const make = Effect.fnUntraced(function* (
   const bell = Latch.makeUnsafe()
 
   const tell = Effect.gen(function* () {
-    bell.closeUnsafe()
     yield* bell.await
+    // not before it is waited for: what came between two rounds would wait for the next commit
+    bell.closeUnsafe()
     // while one is on its way, the next come together
     for (const payload of encode(sender, waiting.take())) {
       yield* Effect.ignore(
