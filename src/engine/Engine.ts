@@ -89,7 +89,10 @@ export class Engine extends Context.Service<
     readonly options: Options
     /** Does what the command says and answers when it is on disk. Interrupting the caller does not take it back. */
     readonly execute: <C extends Command>(command: C) => Answer<Reply[C["_tag"]]>
-    /** The same without a fiber: calls back with the answer. Commands are carried out in the order they come in. */
+    /**
+     * The same without a fiber: calls back with the answer. Commands on one run are carried out in the order they come
+     * in, and so are all others among themselves.
+     */
     readonly submit: Committer.Committer["submit"]
     /** Waits for a run to work on. One that was claimed for a caller that is gone is made claimable again at once. */
     readonly claim: (request: ClaimRequest) => Answer<Task | undefined>

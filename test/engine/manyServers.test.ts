@@ -380,7 +380,27 @@ describe("servers of one database", () => {
     }).pipe(quietly, Effect.scoped)
   )
 
-  it.live("tell a worker that is to drain, that is gone, or whose lease another has", () =>
+  it.live("know a worker by one id that registers with all of them at once, and make a namespace once", () =>
+    Effect.gen(function* () {
+      const three = yield* servers(3)
+      for (let n = 0; n < 10; n++) {
+        const fields = { namespace: `new-${n}`, instanceId: `instance-${n}` }
+        const ids = yield* Effect.forEach(three, (each) => register(bench(each), ["order"], fields), {
+          concurrency: "unbounded"
+        })
+        assert.strictEqual(new Set(ids).size, 1)
+        yield* Effect.forEach(
+          three,
+          ({ engine }) => engine.execute({ _tag: "Heartbeat", workerId: ids[0]!, held: [] }),
+          {
+            concurrency: "unbounded"
+          }
+        )
+      }
+    }).pipe(quietly, Effect.scoped)
+  )
+
+  it.live("tell a worker that is to drain, and one that is gone", () =>
     Effect.gen(function* () {
       const [a, b] = yield* servers(2)
       const workerId = yield* register(bench(a!))
