@@ -274,7 +274,7 @@ describe("servers of one database", () => {
             }
             executing.add(task.run.runId)
             most = Math.max(most, executing.size)
-            yield* Effect.sleep("3 millis")
+            yield* Effect.sleep("20 millis")
             executing.delete(task.run.runId)
             yield* each.engine.execute({ _tag: "CompleteRun", ...heldOf(task), output: payload(null) })
             serving.drop(task.run.runId)
@@ -283,7 +283,7 @@ describe("servers of one database", () => {
         })
       const working = yield* Effect.forEach(workers, (worker) => Effect.forkChild(work(worker)))
       yield* Effect.forEach(Array.from({ length: count }), (_, n) => start(bench(three[n % 3]!)), {
-        concurrency: 5
+        concurrency: "unbounded"
       })
       yield* Effect.timeout(
         until(() => executed.size === count),
