@@ -276,7 +276,8 @@ export class Waiters {
    */
   #lead(lead: Lead, queue: Queue): void {
     const { workflowType } = lead
-    if (queue.looking.get(workflowType)?.leads.has(workflowType) === true) return
+    const looking = queue.looking.get(workflowType)
+    if (looking !== undefined && looking.room > 0 && looking.leads.has(workflowType)) return
     let asking: Waiter | undefined
     for (const waiter of queue.waiters) {
       if (waiter.room === 0 || !waiter.takes(lead) || lead.asked.has(waiter)) continue
@@ -336,7 +337,10 @@ export class Waiters {
     const { queue, slot } = waiter
     waiter.slot = undefined
     if (slot === undefined) return
-    if (!slot.more && taken.some(({ workflowType }) => workflowType === slot.workflowType)) return
+    const isUsed = slot.more
+      ? waiter.heldUp.has(slot.workflowType)
+      : taken.some(({ workflowType }) => workflowType === slot.workflowType)
+    if (isUsed) return
     this.#offer(slot, queue)
   }
 
