@@ -1,7 +1,8 @@
 /**
  * Executes workflows: takes runs from task queues, works on them, and lets them go when they wait.
  */
-import { type Context, type Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Clock, type Context, type Duration, Effect, Layer, Option, type Scope } from "effect"
+import { drawing, makeIds } from "./ids.ts"
 import { KagziClient } from "./KagziClient.ts"
 import { InvalidArgument, type KagziError } from "./KagziError.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
@@ -66,8 +67,8 @@ export const make = Effect.fn("Worker.make")(function* <W extends Workflow.Imple
   yield* validate(options)
   const client = yield* KagziClient
   const context = (yield* Effect.context<Workflow.Implementation.Services<W>>()) as Context.Context<never>
-  const { crypto } = globalThis
-  const instanceId = crypto.randomUUID()
+  const clock = yield* Clock.Clock
+  const instanceId = makeIds(yield* drawing, () => clock.currentTimeMillisUnsafe())()
   const workflowTypes = options.workflows.map((workflow) => workflow.definition.name)
   const queues = [...new Set([options.taskQueue, ...options.workflows.map(({ definition }) => definition.taskQueue)])]
   const pool = Pool.make({

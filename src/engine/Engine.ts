@@ -5,7 +5,6 @@
  * and clients for the end of a run; both are woken by what is committed, and by timers of Effect's clock.
  */
 import { Clock, Context, Effect, FiberSet, Latch, Layer, Option, Result } from "effect"
-import { SecureRandom } from "effect/crypto"
 import type * as KagziError from "../KagziError.ts"
 import { isTerminal, type Run, type Step } from "../Run.ts"
 import type { Schedule } from "../Schedule.ts"
@@ -24,7 +23,7 @@ import type { ClaimRun, Command, Reply } from "./Command.ts"
 import * as Committer from "./Committer.ts"
 import { type EndedRun, Endings } from "./Endings.ts"
 import { expireWorkers } from "./expiry.ts"
-import { makeIds } from "../ids.ts"
+import { drawing, makeIds } from "../ids.ts"
 import { Inputs } from "./Inputs.ts"
 import { type Decision, notFound } from "./lifecycle/failures.ts"
 import * as Namespaces from "./lifecycle/namespaces.ts"
@@ -159,19 +158,10 @@ const found = <A>(
     Option.isSome(option) ? Effect.succeed(option.value) : Effect.fromResult(notFound(subject, id))
   )
 
-const makeSecureRandom = Effect.map(Effect.serviceOption(SecureRandom.SecureRandom), (given) =>
-  Option.getOrElse(given, () => SecureRandom.make((size) => globalThis.crypto.getRandomValues(new Uint8Array(size))))
-)
-
 const make = Effect.fnUntraced(function* (options: Options) {
   const store = yield* Store
-  const context = yield* Effect.context<never>()
-  const secureRandom = yield* makeSecureRandom
   const clock = yield* Clock.Clock
-  const newIdUnsafe = makeIds(
-    (size) => Effect.runSyncWith(context)(secureRandom.randomBytes(size)),
-    () => clock.currentTimeMillisUnsafe()
-  )
+  const newIdUnsafe = makeIds(yield* drawing, () => clock.currentTimeMillisUnsafe())
   const newId = Effect.sync(newIdUnsafe)
   yield* ensureDefaultNamespace(store, yield* newId)
 

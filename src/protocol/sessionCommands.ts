@@ -46,6 +46,8 @@ export interface Options {
   /** Whether the leases can be taken for good without asking. */
   readonly isTrusted: () => boolean
   readonly now: () => number
+  /** Draws random bytes for ids. */
+  readonly draw: (size: number) => Uint8Array
 }
 
 type Outcome<A> = Effect.Effect<A, KagziError.KagziError>
@@ -54,7 +56,7 @@ export const make = (options: Options): Commands => {
   const { session, tasks, worker } = options
   const { namespace } = worker
   // ids that sort keep the rows of steps side by side in the server's indexes
-  const newId = makeIds((size) => globalThis.crypto.getRandomValues(new Uint8Array(size)), options.now)
+  const newId = makeIds(options.draw, options.now)
   const unary = Extended.make(options.services, worker, options.workerId)
 
   /** Sends a command on a run. What its answer says is read at once, before what comes after it. */

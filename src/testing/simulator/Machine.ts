@@ -1,0 +1,123 @@
+/**
+ * A machine with a clock of its own, on which fibers run until it crashes.
+ *
+ * A crash is what `kill -9` is: no fiber of the machine ever runs again, and none is interrupted, so that no finalizer
+ * does anything. A machine that stops for a while, as by SIGSTOP, goes on where it was, and its clock has gone on.
+ */
+import { Clock, Context, Duration, Effect, Random, References, Scheduler, Tracer } from "effect"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import type { Chance } from "./Chance.ts"
+import type { Loop } from "./Loop.ts"
+
+export class Machine {
+  readonly name: string
+  readonly loop: Loop
+  /** Milliseconds by which its clock is ahead of the true time. */
+  readonly skew: number
+  readonly scheduler: Scheduler.Scheduler
+  readonly clock: Clock.Clock
+  readonly chance: Chance
+  #state: "runs" | "stopped" | "crashed" = "runs"
+  #held: Array<() => void> = []
+
+  constructor(options: { readonly name: string; readonly loop: Loop; readonly skew: number; readonly chance: Chance }) {
+    this.name = options.name
+    this.loop = options.loop
+    this.skew = options.skew
+    this.chance = options.chance
+    this.clock = makeClock(
+      () => this.loop.now + this.skew,
+      (millis, run) => this.after(millis, run)
+    )
+    this.scheduler = {
+      executionMode: "async",
+      shouldYield: (fiber) => fiber.currentOpCount >= fiber.cache.maxOpsBeforeYield,
+      makeDispatcher: () => ({ scheduleTask: (task) => this.post(task), flush: () => undefined })
+    }
+  }
+
+  get runs(): boolean {
+    return this.#state === "runs"
+  }
+
+  get isCrashed(): boolean {
+    return this.#state === "crashed"
+  }
+
+  /** Does something on the machine, after what is ready there. */
+  post(task: () => void): void {
+    if (this.#state === "crashed") return
+    this.loop.post(() => this.#do(task))
+  }
+
+  /** Does something on the machine after so many milliseconds. */
+  after(millis: number, task: () => void): () => void {
+    return this.loop.after(millis, () => this.#do(task))
+  }
+
+  crash(): void {
+    this.#state = "crashed"
+    this.#held = []
+  }
+
+  stop(): void {
+    if (this.#state === "runs") this.#state = "stopped"
+  }
+
+  resume(): void {
+    if (this.#state !== "stopped") return
+    this.#state = "runs"
+    const held = this.#held
+    this.#held = []
+    for (const task of held) this.post(task)
+  }
+
+  /** What all fibers of the machine run with. */
+  get context(): Context.Context<never> {
+    const { chance } = this
+    return Context.make(Scheduler.Scheduler, this.scheduler).pipe(
+      Context.add(Clock.Clock, this.clock),
+      Context.add(Random.Random, {
+        nextDoubleUnsafe: () => chance.fraction(),
+        nextIntUnsafe: () => chance.between(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+      }),
+      Context.add(
+        SecureRandom.SecureRandom,
+        SecureRandom.make((size) => chance.bytes(size))
+      ),
+      Context.add(References.MinimumLogLevel, "None"),
+      Context.add(Tracer.MinimumTraceLevel, "None")
+    )
+  }
+
+  /** Runs an effect on the machine. */
+  fork<A, E>(effect: Effect.Effect<A, E>): void {
+    Effect.runForkWith(this.context)(effect)
+  }
+
+  #do(task: () => void): void {
+    if (this.#state === "runs") task()
+    else if (this.#state === "stopped") this.#held.push(task)
+  }
+}
+
+/** A clock that shows a time, and whose timers are set elsewhere. */
+export const makeClock = (
+  millis: () => number,
+  after: (millis: number, run: () => void) => () => void
+): Clock.Clock => {
+  const nanos = () => BigInt(millis()) * 1_000_000n
+  return {
+    currentTimeMillisUnsafe: millis,
+    currentTimeNanosUnsafe: nanos,
+    monotonicTimeNanosUnsafe: nanos,
+    currentTimeMillis: Effect.sync(millis),
+    currentTimeNanos: Effect.sync(nanos),
+    monotonicTimeNanos: Effect.sync(nanos),
+    sleep: (duration) =>
+      Effect.callback((resume) => {
+        const cancel = after(Duration.toMillis(duration), () => resume(Effect.void))
+        return Effect.sync(cancel)
+      })
+  }
+}

@@ -1,0 +1,377 @@
+/**
+ * One course of events: servers, workers and clients on machines that crash and stand still, with a network and a
+ * database between them that fail, in virtual time. The same seed gives the same course.
+ */
+import { Context, Effect, Exit, Layer, Random, type Scope } from "effect"
+import * as Engine from "../../engine/Engine.ts"
+import * as KagziClient from "../../KagziClient.ts"
+import * as Unary from "../../protocol/unary.ts"
+import { Rpc } from "../../protocol/Rpc.ts"
+import { isTerminal } from "../../Run.ts"
+import { makeServer, type ServerEnd } from "../../server/wire.ts"
+import * as SqliteStore from "../../store/sqlite/SqliteStore.ts"
+import { type Shape as StoreShape, Store } from "../../store/Store.ts"
+import * as Worker from "../../Worker.ts"
+import type * as Workflow from "../../Workflow.ts"
+import { Chance } from "./Chance.ts"
+import { findViolations, type Violation } from "./checks.ts"
+import { Database, fairHints } from "./Database.ts"
+import { draw, type Fault } from "./Faults.ts"
+import { readFinal } from "./final.ts"
+import { Ledger } from "./Ledger.ts"
+import { Loop } from "./Loop.ts"
+import { Machine, makeClock } from "./Machine.ts"
+import { fairWeather, Network } from "./Network.ts"
+import { Trace } from "./Trace.ts"
+import { hasEnded, outcomeOf, Witness } from "./Witness.ts"
+
+/** What a client may use. */
+export interface ClientTools {
+  readonly index: number
+  /** Chance of its own. */
+  readonly chance: Chance
+  /** Milliseconds in which things go wrong. */
+  readonly period: number
+  /** Succeeds when nothing goes wrong any more. */
+  readonly healed: Effect.Effect<void>
+  /** Succeeds when all runs have ended, after that. */
+  readonly calm: Effect.Effect<void>
+}
+
+/** Wrong on purpose, to see whether that is found. */
+export interface Sabotage {
+  readonly store?: (store: StoreShape, server: string) => StoreShape
+  readonly server?: (end: ServerEnd, store: StoreShape) => ServerEnd
+}
+
+export interface Options<W extends Workflow.Implementation.Any> {
+  readonly seed: number
+  readonly workflows: readonly [W, ...ReadonlyArray<W>]
+  /** What a client does. Failures of it don't count; what it asks for has to come about in time. */
+  readonly client: (tools: ClientTools) => Effect.Effect<unknown, unknown, KagziClient.KagziClient>
+  readonly servers?: number
+  readonly workers?: number
+  readonly clients?: number
+  /** How the worker of that number is set up. */
+  readonly worker?: (index: number, chance: Chance) => Partial<Omit<Worker.Options<W>, "workflows">>
+  /** What goes wrong; drawn from the seed unless given. */
+  readonly faults?: ReadonlyArray<Fault>
+  /** For how long things go wrong, and how long it may take after that until all is done. Milliseconds. */
+  readonly period?: number
+  readonly patience?: number
+  /** Whether to keep the lines of what happened. */
+  readonly keepTrace?: boolean
+  readonly sabotage?: Sabotage
+}
+
+export interface Outcome {
+  readonly seed: number
+  readonly faults: ReadonlyArray<Fault>
+  readonly violations: ReadonlyArray<Violation>
+  /** The same for the same course of events. */
+  readonly digest: number
+  readonly trace: ReadonlyArray<string>
+  readonly runs: number
+  readonly steps: number
+  /** Virtual milliseconds, and how much there was to do in them. */
+  readonly millis: number
+  readonly turns: number
+}
+
+/** Short, so that leases are lost often. */
+const engineOptions: Partial<Engine.Options> = {
+  heartbeatMillis: 2_000,
+  staleMillis: 6_000,
+  leaseMillis: 10_000,
+  pollTimeoutMillis: 10_000
+}
+
+const beginning = Date.UTC(2030, 0, 1)
+
+const numbered = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name}-${index + 1}`)
+
+/** How long a process that ended is down before it is started again, in milliseconds. */
+const restartMillis = 700
+
+/** How late a timer may be: what is promised, and the ways of messages and questions to the database. */
+const lateness = 50 + 50
+
+type Role = "server" | "worker" | "client"
+
+/** Carries out one course of events. */
+export const run = <W extends Workflow.Implementation.Any>(
+  options: Options<W>
+): Effect.Effect<Outcome, never, Workflow.Implementation.Services<W>> =>
+  Effect.scoped(course(options)) as Effect.Effect<Outcome, never, Workflow.Implementation.Services<W>>
+
+const course = <W extends Workflow.Implementation.Any>(
+  options: Options<W>
+): Effect.Effect<Outcome, never, Workflow.Implementation.Services<W> | Scope.Scope> =>
+  Effect.gen(function* () {
+    const services = (yield* Effect.context<Workflow.Implementation.Services<W>>()) as Context.Context<never>
+    const { patience = 400_000, period = 60_000, seed } = options
+    const chance = new Chance(`kagzi ${seed}`)
+    const names = {
+      servers: numbered("server", options.servers ?? chance.fork("servers").between(1, 3)),
+      workers: numbered("worker", options.workers ?? chance.fork("workers").between(1, 3)),
+      clients: numbered("client", options.clients ?? 3)
+    }
+    const faultChance = chance.fork("faults")
+    const faults = options.faults ?? draw(faultChance, names, faultChance.between(0, 14), period)
+    const skewOf = (machine: string) =>
+      faults.reduce((sum, fault) => sum + (fault._tag === "Skew" && fault.machine === machine ? fault.millis : 0), 0)
+
+    const loop = new Loop(beginning + chance.fork("beginning").between(0, 3_600_000))
+    const startedAt = loop.now
+    const trace = new Trace(loop, options.keepTrace ?? false)
+    const ledger = new Ledger()
+    const network = new Network(loop, chance.fork("network"), trace)
+    const databaseSkew = chance.fork("database clock").between(-30_000, 30_000)
+    const clock = makeClock(
+      () => loop.now + databaseSkew,
+      (millis, task) => loop.after(millis, task)
+    )
+    const storeChance = chance.fork("store")
+    const built = yield* Layer.build(Layer.fresh(SqliteStore.layerMemory)).pipe(
+      Effect.provideService(Random.Random, {
+        nextDoubleUnsafe: () => storeChance.fraction(),
+        nextIntUnsafe: () => storeChance.between(0, 0xffff_ffff)
+      }),
+      Effect.orDie
+    )
+    const store = Context.get(built, Store)
+    const database = new Database({ store, clock, chance: chance.fork("database"), trace })
+
+    // what is on record, as it comes there
+    const open = new Set<string>()
+    database.onCommit = ({ changes, server }) => {
+      for (const runs of [changes.insertRuns, changes.updateRuns]) {
+        for (const { runId, status } of runs) {
+          if (isTerminal(status)) open.delete(runId)
+          else open.add(runId)
+        }
+      }
+      for (const steps of [changes.insertSteps, changes.updateSteps]) {
+        for (const step of steps) {
+          if (!hasEnded(step)) continue
+          const { name, runId } = step
+          const where = `on record by ${server}`
+          ledger.sightings.push({ runId, name, outcome: outcomeOf(step), order: ledger.next(), at: loop.now, where })
+        }
+      }
+    }
+
+    // ---------------------------------------------------------------------------------------------------------------
+    // Machines
+    // ---------------------------------------------------------------------------------------------------------------
+
+    const machines = new Map<string, Machine>()
+    const lives = new Map<string, number>()
+    const waitingFor = { healed: [] as Array<() => void>, calm: [] as Array<() => void> }
+    let phase: "stormy" | "healed" | "calm" = "stormy"
+    let clientsAtWork = names.clients.length
+    const atWork = new Set(names.clients)
+
+    const reached = (which: "healed" | "calm"): Effect.Effect<void> =>
+      Effect.callback((resume) => {
+        if (phase === "calm" || phase === which) resume(Effect.void)
+        else waitingFor[which].push(() => resume(Effect.void))
+      })
+
+    const serve = (machine: Machine) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const honest = database.of(machine)
+          const own = options.sabotage?.store?.(honest, machine.name) ?? honest
+          const engine = yield* Layer.build(
+            Layer.fresh(Engine.layer(engineOptions)).pipe(Layer.provide(Layer.succeed(Store, own)))
+          )
+          const end = yield* Effect.provideContext(makeServer, engine)
+          network.listen({ machine, end: options.sabotage?.server?.(end, store) ?? end })
+          return yield* Effect.never
+        })
+      )
+
+    const client = (machine: Machine, witness: Witness, session: boolean) =>
+      Effect.gen(function* () {
+        const protocol = yield* Effect.provideService(Unary.make({ session }), Rpc, network.rpc(machine))
+        return KagziClient.make(witness.protocol(protocol))
+      })
+
+    const work = (machine: Machine, index: number) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const witness = new Witness(ledger, machine, trace)
+          const settings = chance.fork(machine.name)
+          const kagzi = yield* client(machine, witness, settings.happens(0.7))
+          const [first, ...others] = options.workflows
+          yield* Worker.run<W>({
+            maxConcurrent: 5,
+            gracePeriod: "1 second",
+            hostname: machine.name,
+            ...options.worker?.(index, settings),
+            taskQueue: first.definition.taskQueue,
+            workflows: [witness.workflow(first), ...others.map((workflow) => witness.workflow(workflow))]
+          }).pipe(Effect.provideService(KagziClient.KagziClient, kagzi))
+        })
+      )
+
+    const ask = (machine: Machine, index: number) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const own = chance.fork(machine.name)
+          const kagzi = yield* client(machine, new Witness(ledger, machine, trace), own.happens(0.7))
+          const tools = { index, chance: own, period, healed: reached("healed"), calm: reached("calm") }
+          yield* Effect.provideService(options.client(tools), KagziClient.KagziClient, kagzi)
+        })
+      )
+
+    const start = (role: Role, name: string, index: number): void => {
+      const life = (lives.get(name) ?? 0) + 1
+      lives.set(name, life)
+      const machine = new Machine({ name, loop, skew: skewOf(name), chance: chance.fork(`${name}, life ${life}`) })
+      machines.set(name, machine)
+      trace.add(name, "starts")
+      const program =
+        role === "server" ? serve(machine) : role === "worker" ? work(machine, index) : ask(machine, index)
+      machine.post(() => {
+        const fiber = Effect.runForkWith(Context.merge(services, machine.context))(
+          program as Effect.Effect<unknown, unknown>
+        )
+        fiber.addObserver((exit) => {
+          trace.add(name, `ends (${Exit.isSuccess(exit) ? "well" : "badly"})`)
+          if (role !== "client") return crash(machine, restartMillis)
+          atWork.delete(name)
+          clientsAtWork--
+        })
+      })
+    }
+
+    const roleOf = (name: string): readonly [Role, number] => {
+      const at = names.servers.indexOf(name)
+      if (at >= 0) return ["server", at]
+      const place = names.workers.indexOf(name)
+      return place >= 0 ? ["worker", place] : ["client", names.clients.indexOf(name)]
+    }
+
+    const startAgain = (name: string): void => {
+      if (machines.get(name)?.isCrashed === true) start(...roleOfFirst(name))
+    }
+    const roleOfFirst = (name: string): readonly [Role, string, number] => {
+      const [role, index] = roleOf(name)
+      return [role, name, index]
+    }
+
+    const crash = (machine: Machine | undefined, lasts: number): void => {
+      if (machine === undefined || machine.isCrashed) return
+      trace.add(machine.name, "crashes")
+      machine.crash()
+      network.gone(machine)
+      database.forget(machine)
+      loop.after(lasts, () => startAgain(machine.name))
+    }
+    database.onCrash = (machine) => crash(machine, restartMillis)
+
+    const strike = (fault: Fault): void => {
+      if (phase !== "stormy") return
+      switch (fault._tag) {
+        case "Crash":
+          return crash(machines.get(fault.machine), fault.lasts)
+        case "Stop": {
+          const machine = machines.get(fault.machine)
+          trace.add(fault.machine, "stands still")
+          machine?.stop()
+          loop.after(fault.lasts, () => machine?.resume())
+          return
+        }
+        case "Cut":
+          return network.cut(fault.machine)
+        case "Isolate":
+          return network.isolate(fault.machine, fault.lasts)
+        case "Storm": {
+          const { delay, loss, repetition } = fault
+          network.weather = { delay, loss, repetition }
+          loop.after(fault.lasts, () => {
+            network.weather = fairWeather
+          })
+          return
+        }
+        case "Away":
+          return database.away(fault.machine, fault.lasts)
+        case "SlowDatabase":
+          database.delay = fault.delay
+          loop.after(fault.lasts, () => {
+            database.delay = 2
+          })
+          return
+        case "Hints": {
+          const { delay, loss, repetition } = fault
+          database.hints.set(fault.machine, { delay, loss, repetition })
+          loop.after(fault.lasts, () => database.hints.set(fault.machine, fairHints))
+        }
+      }
+    }
+
+    const heal = (): void => {
+      trace.add("all", "nothing goes wrong from here on")
+      network.heal()
+      database.heal()
+      for (const [name, machine] of machines) {
+        machine.resume()
+        startAgain(name)
+      }
+    }
+
+    // ---------------------------------------------------------------------------------------------------------------
+    // The course
+    // ---------------------------------------------------------------------------------------------------------------
+
+    for (const fault of faults) {
+      if (fault._tag === "Mishap") database.plan(fault.machine, fault.transaction, fault.mishap)
+      else if ("at" in fault) loop.after(fault.at, () => strike(fault))
+    }
+    for (const [role, list] of [
+      ["server", names.servers],
+      ["worker", names.workers],
+      ["client", names.clients]
+    ] as const) {
+      list.forEach((name, index) => start(role, name, index))
+    }
+    const reach = (which: "healed" | "calm") => {
+      phase = which
+      const waiting = waitingFor[which]
+      waitingFor[which] = []
+      for (const resume of waiting) loop.post(resume)
+    }
+    yield* loop.until(() => false, startedAt + period)
+    heal()
+    const healedAt = loop.now
+    reach("healed")
+    const deadline = healedAt + patience
+    const hasClients = () => clientsAtWork > waitingFor.calm.length
+    yield* loop.until(() => !hasClients() && open.size === 0, deadline)
+    const calmAt = loop.now
+    reach("calm")
+    yield* loop.until(() => clientsAtWork === 0 && open.size === 0, deadline + 60_000)
+    const final = yield* Effect.orDie(readFinal(store))
+    for (const machine of machines.values()) machine.crash()
+    return {
+      seed,
+      faults,
+      violations: findViolations({
+        ledger,
+        final,
+        databaseSkew,
+        calmAt,
+        scheduledUntil: healedAt,
+        unfinished: [...atWork],
+        lateness
+      }),
+      digest: trace.digest,
+      trace: trace.lines,
+      runs: final.runs.size,
+      steps: final.steps.length,
+      millis: loop.now - startedAt,
+      turns: loop.turns
+    }
+  })

@@ -1,0 +1,46 @@
+/** What the database has in the end. */
+import { Effect, Option } from "effect"
+import type { Run, Step } from "../../Run.ts"
+import type { Cursor, RunRecord, Shape, StoreError } from "../../store/Store.ts"
+import type { Final } from "./checks.ts"
+import { resultOf } from "./Witness.ts"
+
+const limit = 500
+
+const namespace = "default"
+
+const all = <A>(
+  page: (after: Cursor | undefined) => Effect.Effect<{ readonly items: ReadonlyArray<A>; readonly hasMore: boolean }, StoreError>,
+  cursor: (item: A) => Cursor
+): Effect.Effect<ReadonlyArray<A>, StoreError> =>
+  Effect.gen(function* () {
+    const found: Array<A> = []
+    for (;;) {
+      const last = found.at(-1)
+      const { hasMore, items } = yield* page(last === undefined ? undefined : cursor(last))
+      found.push(...items)
+      if (!hasMore) return found
+    }
+  })
+
+export const readFinal = (store: Shape): Effect.Effect<Final, StoreError> =>
+  Effect.gen(function* () {
+    const from = (after: Cursor | undefined) => ({ limit, count: false, ...(after === undefined ? {} : { after }) })
+    const runs = yield* all<Run>(
+      (after) => store.listRuns({ namespace }, from(after)),
+      ({ createdAt, runId }) => ({ at: createdAt, id: runId })
+    )
+    const found = new Map<string, { readonly record: RunRecord; readonly outcome: string }>()
+    const steps: Array<Step> = []
+    for (const run of runs) {
+      const record = yield* Effect.map(store.getRunRecord(namespace, run.runId), Option.getOrUndefined)
+      if (record === undefined) continue
+      found.set(run.runId, { record, outcome: resultOf(run) })
+      const ofRun = yield* all<Step>(
+        (after) => store.listSteps({ namespace, runId: run.runId }, from(after)),
+        ({ createdAt, stepId }) => ({ at: createdAt, id: stepId })
+      )
+      steps.push(...ofRun)
+    }
+    return { runs: found, steps }
+  })
