@@ -2,7 +2,7 @@
  * The network between machines. Messages take their time; connections are lost with what is on its way; calls may be
  * lost or come twice, as with proxies that repeat them.
  */
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import * as KagziError from "../../KagziError.ts"
 import type { Shape as Rpc } from "../../protocol/Rpc.ts"
 import { type Carrier, type Incoming, makeClient, type ServerEnd } from "../../server/wire.ts"
@@ -169,7 +169,8 @@ export class Network {
         const fiber = Effect.runForkWith(server.machine.context)(server.end.call(name, request, call.headers))
         fibers.push(fiber)
         fiber.addObserver((exit) => {
-          if (this.#chance.happens(this.weather.loss)) return
+          // of a call that was given up nothing is said
+          if (Exit.hasInterrupts(exit) || this.#chance.happens(this.weather.loss)) return
           this.#deliver(this.#arrival(server.machine, client), client, () => settle(exit))
         })
       })
