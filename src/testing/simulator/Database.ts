@@ -27,6 +27,8 @@ export interface HintWeather {
   repetition: number
 }
 
+export const fairDelay = 2
+
 export const fairHints: HintWeather = { delay: 5, loss: 0, repetition: 0 }
 
 /** What there is to know of a transaction before it is decided whether to keep it. */
@@ -81,8 +83,8 @@ export class Database {
   readonly #mishaps = new Map<string, Mishap>()
   readonly #awayUntil = new Map<string, number>()
   readonly hints = new Map<string, HintWeather>()
-  /** How long a question or a transaction takes at most, in milliseconds. */
-  delay = 2
+  /** How long the way to the database and the way back take at most, in milliseconds each. */
+  delay = fairDelay
   /** Crashes a server. */
   onCrash: (machine: Machine) => void = (machine) => machine.crash()
   /** Told of every transaction when it is committed. */
@@ -109,6 +111,7 @@ export class Database {
   heal(): void {
     this.#mishaps.clear()
     this.#awayUntil.clear()
+    this.delay = fairDelay
     this.hints.clear()
     for (const listener of this.#listeners) this.#tell(listener, { _tag: "Missed" })
   }

@@ -61,10 +61,10 @@ export const draw = (chance: Chance, machines: Machines, count: number, period: 
   const makers: ReadonlyArray<readonly [number, () => Fault]> = [
     [3, () => ({ _tag: "Crash", machine: some(servers), at: at(), lasts: spell(chance, 20_000) })],
     [4, () => ({ _tag: "Crash", machine: some(workers), at: at(), lasts: spell(chance, 20_000) })],
-    [3, () => ({ _tag: "Stop", machine: some(workers), at: at(), lasts: spell(chance, 40_000) })],
+    [5, () => ({ _tag: "Stop", machine: some(workers), at: at(), lasts: chance.between(1, 25_000) })],
     [1, () => ({ _tag: "Stop", machine: some(servers), at: at(), lasts: spell(chance, 20_000) })],
     [3, () => ({ _tag: "Cut", machine: some(all), at: at() })],
-    [2, () => ({ _tag: "Isolate", machine: some(all), at: at(), lasts: spell(chance, 30_000) })],
+    [2, () => ({ _tag: "Isolate", machine: some(all), at: at(), lasts: chance.between(1, 25_000) })],
     [
       2,
       () => ({

@@ -15,7 +15,7 @@ import * as Worker from "../../Worker.ts"
 import type * as Workflow from "../../Workflow.ts"
 import { Chance } from "./Chance.ts"
 import { findViolations, type Violation } from "./checks.ts"
-import { Database, fairHints } from "./Database.ts"
+import { Database, fairDelay, fairHints } from "./Database.ts"
 import { draw, type Fault } from "./Faults.ts"
 import { readFinal } from "./final.ts"
 import { Ledger } from "./Ledger.ts"
@@ -109,11 +109,11 @@ const course = <W extends Workflow.Implementation.Any>(
 ): Effect.Effect<Outcome, never, Workflow.Implementation.Services<W> | Scope.Scope> =>
   Effect.gen(function* () {
     const services = (yield* Effect.context<Workflow.Implementation.Services<W>>()) as Context.Context<never>
-    const { patience = 400_000, period = 60_000, seed } = options
+    const { patience = 300_000, period = 40_000, seed } = options
     const chance = new Chance(`kagzi ${seed}`)
     const names = {
       servers: numbered("server", options.servers ?? chance.fork("servers").between(1, 3)),
-      workers: numbered("worker", options.workers ?? chance.fork("workers").between(1, 3)),
+      workers: numbered("worker", options.workers ?? chance.fork("workers").pick([1, 2, 2, 3, 3])),
       clients: numbered("client", options.clients ?? 3)
     }
     const faultChance = chance.fork("faults")
@@ -301,7 +301,7 @@ const course = <W extends Workflow.Implementation.Any>(
         case "SlowDatabase":
           database.delay = fault.delay
           loop.after(fault.lasts, () => {
-            database.delay = 2
+            database.delay = fairDelay
           })
           return
         case "Hints": {

@@ -131,7 +131,7 @@ const drawPlan = (chance: Chance): Plan => {
   const steps = chance.between(1, 4)
   return {
     steps: Array.from({ length: steps }, () => ({
-      takes: chance.happens(0.5) ? 0 : chance.between(1, chance.happens(0.2) ? 15_000 : 400),
+      takes: chance.happens(0.4) ? 0 : chance.between(1, chance.happens(0.4) ? 12_000 : 400),
       failures: chance.happens(0.2) ? chance.between(1, 3) : 0
     })),
     sleeps: Array.from({ length: chance.between(0, steps) }, () => chance.between(1, chance.happens(0.3) ? 20_000 : 800))
@@ -178,7 +178,7 @@ const oneSchedule = Effect.fnUntraced(function* ({ chance, healed, period }: Cli
   const { scheduleId } = yield* Line.schedule({ cron, input, maxCatchup: "unlimited" })
   yield* healed
   // the slots of the time in which things went wrong are made up for before
-  yield* Effect.sleep("40 seconds")
+  yield* Effect.sleep("20 seconds")
   yield* patiently(Schedules.pause(scheduleId))
 })
 
@@ -186,7 +186,7 @@ const oneSchedule = Effect.fnUntraced(function* ({ chance, healed, period }: Cli
 export const client = (tools: ClientTools): Effect.Effect<void, unknown, KagziClient> =>
   Effect.gen(function* () {
     const { calm, chance, index } = tools
-    const runs = Array.from({ length: chance.between(2, 7) }, (_, place) =>
+    const runs = Array.from({ length: chance.between(2, 5) }, (_, place) =>
       Effect.exit(oneRun({ ...tools, chance: chance.fork(`run ${place}`) }, place))
     )
     const schedule = { ...tools, chance: chance.fork("schedule") }
