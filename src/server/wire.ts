@@ -12,7 +12,7 @@ import {
   type MessageInitShape,
   toBinary
 } from "@bufbuild/protobuf"
-import { Effect, type Scope } from "effect"
+import { Effect, Latch, type Scope } from "effect"
 import { OpenSessionRequestSchema, type SessionCommand } from "../../gen/kagzi/v1/session_pb.ts"
 import { Engine } from "../engine/Engine.ts"
 import * as KagziError from "../KagziError.ts"
@@ -49,6 +49,8 @@ export interface ServerEnd {
     headers: Readonly<Record<string, string>>
   ) => Effect.Effect<Uint8Array, KagziError.KagziError>
   readonly accept: (outgoing: Outgoing) => Incoming
+  /** The server goes down: calls that only wait end, and sessions when all their commands are answered. */
+  readonly drain: () => void
 }
 
 /** Bytes before each message of a stream of gRPC. */
@@ -62,7 +64,13 @@ export const makeServer: Effect.Effect<ServerEnd, never, Engine> = Effect.gen(fu
     fork: Effect.runForkWith(context),
     interrupt: (session, message) => session.end(new KagziError.Unavailable({ message }))
   }
+  const draining = Latch.makeUnsafe()
+  const sessions = new Set<Session>()
   return {
+    drain: () => {
+      draining.openUnsafe()
+      for (const session of [...sessions]) needs.interrupt(session, "The server is shutting down")
+    },
     call: (name, request, given) =>
       Effect.suspend(() => {
         const entry = table.get(name)
@@ -73,7 +81,7 @@ export const makeServer: Effect.Effect<ServerEnd, never, Engine> = Effect.gen(fu
         let undo: Effect.Effect<void, never, Engine> = Effect.void
         const call: Call = {
           header: (header) => headers.get(header),
-          draining: Effect.never,
+          draining: Effect.asVoid(draining.await),
           streams: true,
           ifUndelivered: (effect) => {
             undo = effect
@@ -95,6 +103,7 @@ export const makeServer: Effect.Effect<ServerEnd, never, Engine> = Effect.gen(fu
         },
         end: outgoing.end
       })
+      sessions.add(session)
       let commands: Array<SessionCommand> = []
       const read = (): void => {
         let done = 0
@@ -111,7 +120,10 @@ export const makeServer: Effect.Effect<ServerEnd, never, Engine> = Effect.gen(fu
           commands.push(...fromBinary(OpenSessionRequestSchema, bytes).commands)
           read()
         },
-        lost: () => session.close()
+        lost: () => {
+          sessions.delete(session)
+          session.close()
+        }
       }
     }
   }

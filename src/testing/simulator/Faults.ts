@@ -8,6 +8,8 @@ import type { Mishap } from "./Database.ts"
 /** Times are milliseconds from the beginning, and of how long something lasts. */
 export type Fault =
   | { readonly _tag: "Crash"; readonly machine: string; readonly at: number; readonly lasts: number }
+  /** The process is asked to end, as by SIGTERM, and ends in its own time. */
+  | { readonly _tag: "Leave"; readonly machine: string; readonly at: number }
   /** The machine stands still, as by SIGSTOP. */
   | { readonly _tag: "Stop"; readonly machine: string; readonly at: number; readonly lasts: number }
   /** All connections of the machine are lost. */
@@ -61,6 +63,7 @@ export const draw = (chance: Chance, machines: Machines, count: number, period: 
   const makers: ReadonlyArray<readonly [number, () => Fault]> = [
     [3, () => ({ _tag: "Crash", machine: some(servers), at: at(), lasts: spell(chance, 20_000) })],
     [4, () => ({ _tag: "Crash", machine: some(workers), at: at(), lasts: spell(chance, 20_000) })],
+    [2, () => ({ _tag: "Leave", machine: some([...servers, ...workers]), at: at() })],
     [5, () => ({ _tag: "Stop", machine: some(workers), at: at(), lasts: chance.between(1, 25_000) })],
     [1, () => ({ _tag: "Stop", machine: some(servers), at: at(), lasts: spell(chance, 20_000) })],
     [3, () => ({ _tag: "Cut", machine: some(all), at: at() })],
@@ -118,6 +121,8 @@ export const describe = (fault: Fault): string => {
   switch (fault._tag) {
     case "Crash":
       return `${fault.at} ms: ${fault.machine} crashes, and is back ${fault.lasts} ms later`
+    case "Leave":
+      return `${fault.at} ms: ${fault.machine} is asked to end`
     case "Stop":
       return `${fault.at} ms: ${fault.machine} stands still for ${fault.lasts} ms`
     case "Cut":

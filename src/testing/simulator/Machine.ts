@@ -4,7 +4,7 @@
  * A crash is what `kill -9` is: no fiber of the machine ever runs again, and none is interrupted, so that no finalizer
  * does anything. A machine that stops for a while, as by SIGSTOP, goes on where it was, and its clock has gone on.
  */
-import { Clock, Context, Duration, Effect, Random, References, Scheduler, Tracer } from "effect"
+import { Clock, Context, Duration, Effect, Random, References, Scheduler } from "effect"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import type { Chance } from "./Chance.ts"
 import type { Loop } from "./Loop.ts"
@@ -86,7 +86,7 @@ export class Machine {
         SecureRandom.make((size) => chance.bytes(size))
       ),
       Context.add(References.MinimumLogLevel, "None"),
-      Context.add(Tracer.MinimumTraceLevel, "None")
+      Context.add(References.TracerEnabled, false)
     )
   }
 

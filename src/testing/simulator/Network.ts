@@ -58,6 +58,14 @@ export class Network {
     this.#servers.set(listening.machine.name, listening)
   }
 
+  /** Nobody comes to the machine any more; those who are connected with it stay so. */
+  leave(machine: Machine): void {
+    const listening = this.#servers.get(machine.name)
+    if (listening?.machine !== machine) return
+    this.#servers.delete(machine.name)
+    machine.post(() => listening.end.drain())
+  }
+
   /** The machine is gone: those who are connected with it find out. */
   gone(machine: Machine): void {
     if (this.#servers.get(machine.name)?.machine === machine) this.#servers.delete(machine.name)

@@ -19,6 +19,7 @@ import { Database, fairDelay, fairHints } from "./Database.ts"
 import { draw, type Fault } from "./Faults.ts"
 import { readFinal } from "./final.ts"
 import { Ledger } from "./Ledger.ts"
+import { Limits } from "./limits.ts"
 import { Loop } from "./Loop.ts"
 import { Machine, makeClock } from "./Machine.ts"
 import { fairWeather, Network } from "./Network.ts"
@@ -52,7 +53,7 @@ export interface Options<W extends Workflow.Implementation.Any> {
   readonly servers?: number
   readonly workers?: number
   readonly clients?: number
-  /** How the worker of that number is set up. */
+  /** How the worker of that number is set up. Each is given the same chance. */
   readonly worker?: (index: number, chance: Chance) => Partial<Omit<Worker.Options<W>, "workflows">>
   /** What goes wrong; drawn from the seed unless given. */
   readonly faults?: ReadonlyArray<Fault>
@@ -93,6 +94,10 @@ const numbered = (name: string, count: number) => Array.from({ length: count }, 
 /** How long a process that ended is down before it is started again, in milliseconds. */
 const restartMillis = 700
 
+/** How long calls may go on when a server is to end, and how long ending may take at most. Milliseconds. */
+const graceMillis = 500
+const longestLeaveMillis = 10_000
+
 /** How late a timer may be: what is promised, and the ways of messages and questions to the database. */
 const lateness = 50 + 50
 
@@ -117,7 +122,7 @@ const course = <W extends Workflow.Implementation.Any>(
       clients: numbered("client", options.clients ?? 3)
     }
     const faultChance = chance.fork("faults")
-    const faults = options.faults ?? draw(faultChance, names, faultChance.between(0, 14), period)
+    const faults = options.faults ?? draw(faultChance, names, faultChance.between(0, 24), period)
     const skewOf = (machine: string) =>
       faults.reduce((sum, fault) => sum + (fault._tag === "Skew" && fault.machine === machine ? fault.millis : 0), 0)
 
@@ -144,7 +149,9 @@ const course = <W extends Workflow.Implementation.Any>(
 
     // what is on record, as it comes there
     const open = new Set<string>()
+    const limits = new Limits()
     database.onCommit = ({ changes, server }) => {
+      limits.committed(changes, loop.now + databaseSkew)
       for (const runs of [changes.insertRuns, changes.updateRuns]) {
         for (const { runId, status } of runs) {
           if (isTerminal(status)) open.delete(runId)
@@ -166,6 +173,7 @@ const course = <W extends Workflow.Implementation.Any>(
     // ---------------------------------------------------------------------------------------------------------------
 
     const machines = new Map<string, Machine>()
+    const leaving = new Map<Machine, () => void>()
     const lives = new Map<string, number>()
     const waitingFor = { healed: [] as Array<() => void>, calm: [] as Array<() => void> }
     let phase: "stormy" | "healed" | "calm" = "stormy"
@@ -209,7 +217,7 @@ const course = <W extends Workflow.Implementation.Any>(
             maxConcurrent: 5,
             gracePeriod: "1 second",
             hostname: machine.name,
-            ...options.worker?.(index, settings),
+            ...options.worker?.(index, chance.fork("settings of workers")),
             taskQueue: first.definition.taskQueue,
             workflows: [witness.workflow(first), ...others.map((workflow) => witness.workflow(workflow))]
           }).pipe(Effect.provideService(KagziClient.KagziClient, kagzi))
@@ -238,6 +246,7 @@ const course = <W extends Workflow.Implementation.Any>(
         const fiber = Effect.runForkWith(Context.merge(services, machine.context))(
           program as Effect.Effect<unknown, unknown>
         )
+        leaving.set(machine, () => fiber.interruptUnsafe())
         fiber.addObserver((exit) => {
           trace.add(name, `ends (${Exit.isSuccess(exit) ? "well" : "badly"})`)
           if (role !== "client") return crash(machine, restartMillis)
@@ -270,13 +279,26 @@ const course = <W extends Workflow.Implementation.Any>(
       database.forget(machine)
       loop.after(lasts, () => startAgain(machine.name))
     }
+    const leave = (machine: Machine | undefined): void => {
+      if (machine === undefined || machine.isCrashed) return
+      trace.add(machine.name, "is asked to end")
+      const end = () => machine.post(() => leaving.get(machine)?.())
+      const isServer = names.servers.includes(machine.name)
+      if (isServer) network.leave(machine)
+      loop.after(isServer ? graceMillis : 0, end)
+      loop.after(longestLeaveMillis, () => crash(machine, restartMillis))
+    }
     database.onCrash = (machine) => crash(machine, restartMillis)
 
     const strike = (fault: Fault): void => {
       if (phase !== "stormy") return
       switch (fault._tag) {
         case "Crash":
-          return crash(machines.get(fault.machine), fault.lasts)
+          crash(machines.get(fault.machine), fault.lasts)
+          return
+        case "Leave":
+          leave(machines.get(fault.machine))
+          return
         case "Stop": {
           const machine = machines.get(fault.machine)
           trace.add(fault.machine, "stands still")
@@ -285,9 +307,11 @@ const course = <W extends Workflow.Implementation.Any>(
           return
         }
         case "Cut":
-          return network.cut(fault.machine)
+          network.cut(fault.machine)
+          return
         case "Isolate":
-          return network.isolate(fault.machine, fault.lasts)
+          network.isolate(fault.machine, fault.lasts)
+          return
         case "Storm": {
           const { delay, loss, repetition } = fault
           network.weather = { delay, loss, repetition }
@@ -297,7 +321,8 @@ const course = <W extends Workflow.Implementation.Any>(
           return
         }
         case "Away":
-          return database.away(fault.machine, fault.lasts)
+          database.away(fault.machine, fault.lasts)
+          return
         case "SlowDatabase":
           database.delay = fault.delay
           loop.after(fault.lasts, () => {
@@ -335,7 +360,7 @@ const course = <W extends Workflow.Implementation.Any>(
       ["worker", names.workers],
       ["client", names.clients]
     ] as const) {
-      list.forEach((name, index) => start(role, name, index))
+      for (const [index, name] of list.entries()) start(role, name, index)
     }
     const reach = (which: "healed" | "calm") => {
       phase = which
@@ -358,15 +383,18 @@ const course = <W extends Workflow.Implementation.Any>(
     return {
       seed,
       faults,
-      violations: findViolations({
-        ledger,
-        final,
-        databaseSkew,
-        calmAt,
-        scheduledUntil: healedAt,
-        unfinished: [...atWork],
-        lateness
-      }),
+      violations: [
+        ...limits.violations,
+        ...findViolations({
+          ledger,
+          final,
+          databaseSkew,
+          calmAt,
+          scheduledUntil: healedAt,
+          unfinished: [...atWork],
+          lateness
+        })
+      ],
       digest: trace.digest,
       trace: trace.lines,
       runs: final.runs.size,

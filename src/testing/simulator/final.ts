@@ -10,7 +10,9 @@ const limit = 500
 const namespace = "default"
 
 const all = <A>(
-  page: (after: Cursor | undefined) => Effect.Effect<{ readonly items: ReadonlyArray<A>; readonly hasMore: boolean }, StoreError>,
+  page: (
+    after: Cursor | undefined
+  ) => Effect.Effect<{ readonly items: ReadonlyArray<A>; readonly hasMore: boolean }, StoreError>,
   cursor: (item: A) => Cursor
 ): Effect.Effect<ReadonlyArray<A>, StoreError> =>
   Effect.gen(function* () {

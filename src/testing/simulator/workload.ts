@@ -134,12 +134,16 @@ const drawPlan = (chance: Chance): Plan => {
       takes: chance.happens(0.4) ? 0 : chance.between(1, chance.happens(0.4) ? 12_000 : 400),
       failures: chance.happens(0.2) ? chance.between(1, 3) : 0
     })),
-    sleeps: Array.from({ length: chance.between(0, steps) }, () => chance.between(1, chance.happens(0.3) ? 20_000 : 800))
+    sleeps: Array.from({ length: chance.between(0, steps) }, () =>
+      chance.between(1, chance.happens(0.3) ? 20_000 : 800)
+    )
   }
 }
 
 /** For as long as nobody answers. */
-const patiently = <A, R>(effect: Effect.Effect<A, KagziError.KagziError, R>): Effect.Effect<A, KagziError.KagziError, R> =>
+const patiently = <A, R>(
+  effect: Effect.Effect<A, KagziError.KagziError, R>
+): Effect.Effect<A, KagziError.KagziError, R> =>
   Effect.retry(effect, {
     while: (error) => error._tag === "Unavailable" || error._tag === "Timeout",
     schedule: Schedule.spaced("300 millis")
@@ -180,6 +184,12 @@ const oneSchedule = Effect.fnUntraced(function* ({ chance, healed, period }: Cli
   // the slots of the time in which things went wrong are made up for before
   yield* Effect.sleep("20 seconds")
   yield* patiently(Schedules.pause(scheduleId))
+})
+
+/** Workers of the same course declare the same limits, if any. */
+export const worker = (_: number, chance: Chance) => ({
+  ...(chance.happens(0.3) ? { queueConcurrencyLimit: chance.between(2, 5) } : {}),
+  ...(chance.happens(0.3) ? { workflowTypeConcurrency: { line: chance.between(1, 3), fan: 2 } } : {})
 })
 
 /** What a client of the simulator does. */

@@ -35,8 +35,13 @@ const withoutFencing: Sabotage = {
       return Option.isSome(found) ? BigInt(found.value.leaseEpoch) : undefined
     }
     return {
+      drain: end.drain,
       call: (name, request, headers) =>
-        end.call(name, request, Object.fromEntries(Object.entries(headers).filter(([header]) => header !== leaseHeader))),
+        end.call(
+          name,
+          request,
+          Object.fromEntries(Object.entries(headers).filter(([header]) => header !== leaseHeader))
+        ),
       accept: (outgoing) => {
         const incoming = end.accept(outgoing)
         return {
