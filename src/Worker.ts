@@ -2,7 +2,7 @@
  * Executes workflows: takes runs from task queues, works on them, and lets them go when they wait.
  */
 import { Clock, type Context, type Duration, Effect, Layer, Option, type Scope } from "effect"
-import { drawing, makeIds } from "./ids.ts"
+import { makeIds, RandomBytes } from "./ids.ts"
 import { KagziClient } from "./KagziClient.ts"
 import { InvalidArgument, type KagziError } from "./KagziError.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
@@ -68,7 +68,7 @@ export const make = Effect.fn("Worker.make")(function* <W extends Workflow.Imple
   const client = yield* KagziClient
   const context = (yield* Effect.context<Workflow.Implementation.Services<W>>()) as Context.Context<never>
   const clock = yield* Clock.Clock
-  const instanceId = makeIds(yield* drawing, () => clock.currentTimeMillisUnsafe())()
+  const instanceId = makeIds(yield* RandomBytes, () => clock.currentTimeMillisUnsafe())()
   const workflowTypes = options.workflows.map((workflow) => workflow.definition.name)
   const queues = [...new Set([options.taskQueue, ...options.workflows.map(({ definition }) => definition.taskQueue)])]
   const pool = Pool.make({

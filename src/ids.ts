@@ -5,22 +5,12 @@
  * Each sorts after the one before, whatever the clock does: rows that are made one after the other are side by side in
  * an index. Within a millisecond a counter in the 12 bits after the time sees to that.
  */
-import { Context, Effect } from "effect"
-import * as SecureRandom from "effect/crypto/SecureRandom"
+import { Context } from "effect"
 
-/**
- * How to draw random bytes: by the `SecureRandom` of the context where there is one, which makes them repeatable where
- * everything else is, and by the platform's otherwise.
- */
-export const drawing: Effect.Effect<(size: number) => Uint8Array> = Effect.contextWith(
-  (context: Context.Context<never>) => {
-    const given = Context.getOrUndefined(context, SecureRandom.SecureRandom)
-    const run = Effect.runSyncWith(context)
-    return Effect.succeed((size: number) =>
-      given === undefined ? globalThis.crypto.getRandomValues(new Uint8Array(size)) : run(given.randomBytes(size))
-    )
-  }
-)
+/** How random bytes are drawn: by the platform, unless everything is to be repeatable. */
+export const RandomBytes = Context.Reference<(size: number) => Uint8Array>("kagzi/RandomBytes", {
+  defaultValue: () => (size) => globalThis.crypto.getRandomValues(new Uint8Array(size))
+})
 
 /** Random bits are drawn for so many ids. */
 const drawn = 256

@@ -23,7 +23,7 @@ import type { ClaimRun, Command, Reply } from "./Command.ts"
 import * as Committer from "./Committer.ts"
 import { type EndedRun, Endings } from "./Endings.ts"
 import { expireWorkers } from "./expiry.ts"
-import { drawing, makeIds } from "../ids.ts"
+import { makeIds, RandomBytes } from "../ids.ts"
 import { Inputs } from "./Inputs.ts"
 import { type Decision, notFound } from "./lifecycle/failures.ts"
 import * as Namespaces from "./lifecycle/namespaces.ts"
@@ -161,7 +161,7 @@ const found = <A>(
 const make = Effect.fnUntraced(function* (options: Options) {
   const store = yield* Store
   const clock = yield* Clock.Clock
-  const newIdUnsafe = makeIds(yield* drawing, () => clock.currentTimeMillisUnsafe())
+  const newIdUnsafe = makeIds(yield* RandomBytes, () => clock.currentTimeMillisUnsafe())
   const newId = Effect.sync(newIdUnsafe)
   yield* ensureDefaultNamespace(store, yield* newId)
 

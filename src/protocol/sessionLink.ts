@@ -1,7 +1,7 @@
 /** A worker's connection for one task queue over a session: registration, signs of life, notices. */
 import { Clock, Effect, Fiber, Queue, Result, type Scope } from "effect"
 import type { HeartbeatResponse } from "../../gen/kagzi/v1/worker_pb.ts"
-import { drawing } from "../ids.ts"
+import { RandomBytes } from "../ids.ts"
 import type { KagziError } from "../KagziError.ts"
 import * as codec from "./codec.ts"
 import type { Held, Notice, WorkerLink, WorkerOptions } from "./Protocol.ts"
@@ -190,7 +190,7 @@ export const connect =
         maxPayloadBytes,
         isTrusted: () => isHeard && session.heardWithin(2 * intervalMillis),
         now: () => clock.currentTimeMillisUnsafe(),
-        draw: yield* drawing
+        draw: yield* RandomBytes
       })
       return {
         workerId,

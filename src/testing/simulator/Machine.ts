@@ -5,7 +5,7 @@
  * does anything. A machine that stops for a while, as by SIGSTOP, goes on where it was, and its clock has gone on.
  */
 import { Clock, Context, Duration, Effect, Random, References, Scheduler } from "effect"
-import * as SecureRandom from "effect/crypto/SecureRandom"
+import { RandomBytes } from "../../ids.ts"
 import type { Chance } from "./Chance.ts"
 import type { Loop } from "./Loop.ts"
 
@@ -81,10 +81,7 @@ export class Machine {
         nextDoubleUnsafe: () => chance.fraction(),
         nextIntUnsafe: () => chance.between(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
       }),
-      Context.add(
-        SecureRandom.SecureRandom,
-        SecureRandom.make((size) => chance.bytes(size))
-      ),
+      Context.add(RandomBytes, (size: number) => chance.bytes(size)),
       Context.add(References.MinimumLogLevel, "None"),
       Context.add(References.TracerEnabled, false)
     )

@@ -98,6 +98,9 @@ const restartMillis = 700
 const graceMillis = 500
 const longestLeaveMillis = 10_000
 
+/** When clients begin: servers and workers are there by then. */
+const firstCallMillis = 500
+
 /** How late a timer may be: what is promised, and the ways of messages and questions to the database. */
 const lateness = 50 + 50
 
@@ -360,7 +363,10 @@ const course = <W extends Workflow.Implementation.Any>(
       ["worker", names.workers],
       ["client", names.clients]
     ] as const) {
-      for (const [index, name] of list.entries()) start(role, name, index)
+      for (const [index, name] of list.entries()) {
+        if (role === "client") loop.after(firstCallMillis, () => start(role, name, index))
+        else start(role, name, index)
+      }
     }
     const reach = (which: "healed" | "calm") => {
       phase = which

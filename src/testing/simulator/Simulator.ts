@@ -25,6 +25,8 @@ export type { Violation } from "./checks.ts"
 export { promises } from "./checks.ts"
 export type { Fault } from "./Faults.ts"
 export { type ClientTools, type Options, type Outcome, run, type Sabotage } from "./Simulation.ts"
+/** What is simulated where nothing else is given: steps, sleeps, branches, races, cancellations, retries, schedules. */
+export * as workload from "./workload.ts"
 
 /** So many seeds, from the first. */
 export const seeds = (count: number, first = 1): ReadonlyArray<number> =>

@@ -1,0 +1,106 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import * as RetryPolicy from "../../../src/RetryPolicy.ts"
+import * as Step from "../../../src/Step.ts"
+import type { Fault } from "../../../src/testing/simulator/Faults.ts"
+import * as Simulator from "../../../src/testing/simulator/Simulator.ts"
+import * as Workflow from "../../../src/Workflow.ts"
+import { passes } from "./courses.ts"
+import { broken } from "./sabotage.ts"
+import { once } from "./seeds.ts"
+
+const { workload } = Simulator
+
+describe("a simulation", () => {
+  it.live("takes the same course for the same seed", () =>
+    Effect.gen(function* () {
+      for (const seed of [1, 2, 3]) {
+        const first = yield* Simulator.run({ seed, ...workload, keepTrace: true })
+        const second = yield* Simulator.run({ seed, ...workload, keepTrace: true })
+        assert.isAbove(first.trace.length, 200)
+        assert.deepStrictEqual(second.trace, first.trace)
+        assert.deepStrictEqual(second, first)
+      }
+    })
+  )
+
+  it.live("takes another course for another seed, and for other faults", () =>
+    Effect.gen(function* () {
+      const { digest } = yield* Simulator.run({ seed: 1, ...workload, faults: [] })
+      assert.notStrictEqual((yield* Simulator.run({ seed: 2, ...workload, faults: [] })).digest, digest)
+      const faults: ReadonlyArray<Fault> = [{ _tag: "Crash", machine: "worker-1", at: 5_000, lasts: 500 }]
+      assert.notStrictEqual((yield* Simulator.run({ seed: 1, ...workload, faults })).digest, digest)
+    })
+  )
+
+  it.live("takes workflows of the user's own, and says which faults it took to break them", () =>
+    Effect.gen(function* () {
+      let charged = 0
+      const Order = Workflow.make("order", { output: Schema.Finite })
+      const charge = Effect.andThen(
+        Effect.sync(() => charged++),
+        Effect.sleep("9 seconds")
+      )
+      const OrderLive = Order.implement(() =>
+        Effect.gen(function* () {
+          yield* Step.run("charge", Effect.asVoid(charge), { retry: RetryPolicy.make({ maximumAttempts: 3 }) })
+          return 1
+        })
+      )
+      const faults: ReadonlyArray<Fault> = [
+        { _tag: "Skew", machine: "server-1", millis: 5_000 },
+        { _tag: "Crash", machine: "worker-1", at: 3_000, lasts: 100 }
+      ]
+      const outcome = yield* Simulator.run({
+        seed: 1,
+        servers: 1,
+        workers: 1,
+        clients: 1,
+        workflows: [OrderLive],
+        faults,
+        client: () => Order.execute()
+      })
+      assert.deepStrictEqual(outcome.violations, [])
+      assert.strictEqual(outcome.runs, 1)
+      assert.strictEqual(charged, 2, "a step that its worker took down with it runs again")
+    })
+  )
+})
+
+describe("a broken build", () => {
+  for (const { name, promise, sabotage } of broken) {
+    it.live(`with ${name} is found to break promise ${promise}`, () =>
+      Effect.gen(function* () {
+        for (const seed of Simulator.seeds(25)) {
+          const { violations } = yield* Simulator.run({ seed, ...workload, sabotage })
+          if (violations.some((violation) => violation.promise === promise && violation.kind === "safety")) return
+        }
+        assert.fail(`25 courses of events keep promise ${promise}`)
+      })
+    )
+  }
+
+  it.live("is shown with as few faults as it takes", () =>
+    Effect.gen(function* () {
+      const [{ sabotage }] = broken
+      for (const seed of Simulator.seeds(25)) {
+        const options = { seed, ...workload, sabotage }
+        const outcome = yield* Simulator.run(options)
+        if (!outcome.violations.some(({ promise }) => promise === 3) || outcome.faults.length < 3) continue
+        const smallest = yield* Simulator.shrink(options, {
+          ...outcome,
+          violations: outcome.violations.filter(({ promise }) => promise === 3)
+        })
+        assert.isBelow(smallest.faults.length, outcome.faults.length)
+        assert.isTrue(smallest.violations.some(({ promise }) => promise === 3))
+        assert.include(Simulator.report(smallest), `Seed ${seed} breaks`)
+        return
+      }
+      assert.fail("there is none")
+    })
+  )
+})
+
+describe("what was wrong once", () => {
+  for (const [seed, what] of once) it.live(`is not any more: ${what} (seed ${seed})`, () => passes(seed))
+})
