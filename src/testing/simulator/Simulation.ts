@@ -117,7 +117,7 @@ const course = <W extends Workflow.Implementation.Any>(
 ): Effect.Effect<Outcome, never, Workflow.Implementation.Services<W> | Scope.Scope> =>
   Effect.gen(function* () {
     const services = (yield* Effect.context<Workflow.Implementation.Services<W>>()) as Context.Context<never>
-    const { patience = 300_000, period = 40_000, seed } = options
+    const { patience = 300_000, period = 30_000, seed } = options
     const chance = new Chance(`kagzi ${seed}`)
     const names = {
       servers: numbered("server", options.servers ?? chance.fork("servers").between(1, 3)),
