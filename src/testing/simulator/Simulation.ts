@@ -125,7 +125,7 @@ const course = <W extends Workflow.Implementation.Any>(
       clients: numbered("client", options.clients ?? 3)
     }
     const faultChance = chance.fork("faults")
-    const faults = options.faults ?? draw(faultChance, names, faultChance.between(0, 24), period)
+    const faults = options.faults ?? draw(faultChance, names, faultChance.between(2, 28), period)
     const skewOf = (machine: string) =>
       faults.reduce((sum, fault) => sum + (fault._tag === "Skew" && fault.machine === machine ? fault.millis : 0), 0)
 

@@ -1,7 +1,8 @@
 /** Builds that are broken on purpose, made by lying to a good one: each breaks one promise. */
 import { fromBinary, toBinary } from "@bufbuild/protobuf"
-import { Effect, Option } from "effect"
+import { Effect, Option, Result } from "effect"
 import { OpenSessionRequestSchema } from "../../../gen/kagzi/v1/session_pb.ts"
+import type { Fault } from "../../../src/testing/simulator/Faults.ts"
 import type { Sabotage } from "../../../src/testing/simulator/Simulation.ts"
 import { leaseHeader } from "../../../src/protocol/extensions.ts"
 import type { ServerEnd } from "../../../src/server/wire.ts"
@@ -105,9 +106,78 @@ const timersEarly: Sabotage = {
   }
 }
 
-/** With the promise that each breaks. */
+type Decided = { readonly changes: Changes; readonly value: unknown }
+
+/** Changes what is decided, or what it is decided on. */
+const deciding = (change: (decided: Decided) => Decided, see: (rows: Rows) => Rows = (rows) => rows): Sabotage => ({
+  store: (store) => ({
+    ...store,
+    transact: <A>(...[wants, decide]: Parameters<typeof store.transact<A>>) =>
+      // what is answered stays of its type
+      store.transact(wants, (rows) => change(decide(see(rows))) as ReturnType<typeof decide>)
+  })
+})
+
+/** Runs that match are started and not written, with all that is written of them in the same transaction. */
+const dropping = (isDropped: (run: Changes["insertRuns"][number]) => boolean): Sabotage =>
+  deciding((decided) => {
+    const { changes } = decided
+    const gone = new Set(changes.insertRuns.filter(isDropped).map(({ runId }) => runId))
+    const kept = <Row extends { readonly runId: string }>(rows: ReadonlyArray<Row>) =>
+      rows.filter(({ runId }) => !gone.has(runId))
+    return gone.size === 0
+      ? decided
+      : {
+          ...decided,
+          changes: {
+            ...changes,
+            insertRuns: kept(changes.insertRuns),
+            inputs: kept(changes.inputs),
+            copyInputs: kept(changes.copyInputs),
+            copyScheduleInputs: kept(changes.copyScheduleInputs),
+            insertSteps: kept(changes.insertSteps)
+          }
+        }
+  })
+
+const startsLost = dropping((run) => run.slot === undefined && run.externalId.endsWith("1"))
+
+const slotsSkipped = dropping((run) => run.slot !== undefined && run.slot % 20_000 === 0)
+
+/** Every start is told that it made the run. */
+const everyStartNew = deciding((decided) => {
+  const value = decided.value as { readonly replies?: ReadonlyArray<unknown> } | undefined
+  if (value?.replies === undefined) return decided
+  const { replies, ...rest } = value
+  const told = replies.map((reply) => {
+    const { success } = reply as { readonly success?: object }
+    return typeof success === "object" && "alreadyExists" in success
+      ? Result.succeed({ ...success, alreadyExists: false })
+      : reply
+  })
+  return { ...decided, value: { ...rest, replies: told } }
+})
+
+const limitsIgnored = deciding(
+  (decided) => decided,
+  (rows) => ({ ...rows, occupancy: [] })
+)
+
+/** Workers stand still for longer than their leases, one after the other. */
+const stale: ReadonlyArray<Fault> = Array.from({ length: 4 }, (_, index) => ({
+  _tag: "Stop",
+  machine: `worker-${1 + (index % 3)}`,
+  at: 3_000 + 7_000 * index,
+  lasts: 14_000
+}))
+
+/** With the promise that each breaks, 0 standing for limits, and with the faults that it takes, if they are rare. */
 export const broken = [
-  { name: "fencing off", sabotage: withoutFencing, promise: 3 },
-  { name: "reply before commit", sabotage: replyBeforeCommit, promise: 2 },
-  { name: "timer early", sabotage: timersEarly, promise: 4 }
+  { name: "fencing off", sabotage: withoutFencing, promise: 3, kind: "safety", options: { faults: stale, workers: 3 } },
+  { name: "reply before commit", sabotage: replyBeforeCommit, promise: 2, kind: "safety", options: {} },
+  { name: "timer early", sabotage: timersEarly, promise: 4, kind: "safety", options: {} },
+  { name: "starts lost", sabotage: startsLost, promise: 1, kind: "safety", options: {} },
+  { name: "every start new", sabotage: everyStartNew, promise: 6, kind: "safety", options: {} },
+  { name: "slots skipped", sabotage: slotsSkipped, promise: 7, kind: "liveness", options: {} },
+  { name: "limits ignored", sabotage: limitsIgnored, promise: 0, kind: "safety", options: {} }
 ] as const

@@ -68,12 +68,12 @@ describe("a simulation", () => {
 })
 
 describe("a broken build", () => {
-  for (const { name, promise, sabotage } of broken) {
+  for (const { kind, name, options, promise, sabotage } of broken) {
     it.live(`with ${name} is found to break promise ${promise}`, () =>
       Effect.gen(function* () {
         for (const seed of Simulator.seeds(25)) {
-          const { violations } = yield* Simulator.run({ seed, ...workload, sabotage })
-          if (violations.some((violation) => violation.promise === promise && violation.kind === "safety")) return
+          const { violations } = yield* Simulator.run({ seed, ...workload, ...options, sabotage })
+          if (violations.some((violation) => violation.promise === promise && violation.kind === kind)) return
         }
         assert.fail(`25 courses of events keep promise ${promise}`)
       })
@@ -82,9 +82,9 @@ describe("a broken build", () => {
 
   it.live("is shown with as few faults as it takes", () =>
     Effect.gen(function* () {
-      const [{ sabotage }] = broken
+      const [{ options: faulty, sabotage }] = broken
       for (const seed of Simulator.seeds(25)) {
-        const options = { seed, ...workload, sabotage }
+        const options = { seed, ...workload, ...faulty, sabotage }
         const outcome = yield* Simulator.run(options)
         if (!outcome.violations.some(({ promise }) => promise === 3) || outcome.faults.length < 3) continue
         const smallest = yield* Simulator.shrink(options, {
@@ -102,5 +102,5 @@ describe("a broken build", () => {
 })
 
 describe("what was wrong once", () => {
-  for (const [seed, what] of once) it.live(`is not any more: ${what} (seed ${seed})`, () => passes(seed))
+  for (const { what, ...course } of once) it.live(`is not any more: ${what}`, () => passes(course))
 })
