@@ -196,7 +196,7 @@ export const worker = (_: number, chance: Chance) => ({
 export const client = (tools: ClientTools): Effect.Effect<void, unknown, KagziClient> =>
   Effect.gen(function* () {
     const { calm, chance, index } = tools
-    const runs = Array.from({ length: chance.between(2, 5) }, (_, place) =>
+    const runs = Array.from({ length: chance.between(1, 4) }, (_, place) =>
       Effect.exit(oneRun({ ...tools, chance: chance.fork(`run ${place}`) }, place))
     )
     const schedule = { ...tools, chance: chance.fork("schedule") }

@@ -11,10 +11,10 @@ export interface Course {
   readonly faults: ReadonlyArray<Fault>
 }
 
-const unanswered: ReadonlyArray<Fault> = Array.from({ length: 20 }, (_, index) => ({
+const unanswered: ReadonlyArray<Fault> = Array.from({ length: 60 }, (_, index) => ({
   _tag: "Mishap",
   machine: "server-1",
-  transaction: 7 + 9 * index,
+  transaction: 5 + 4 * index,
   mishap: "lose the answer"
 }))
 
@@ -31,7 +31,7 @@ const untold: ReadonlyArray<Fault> = [1, 2, 3].map((server) => ({
 export const once: ReadonlyArray<Course> = [
   {
     what: "a client waited for good for the end of a run whose commit was not answered",
-    seed: 9,
+    seed: 11,
     servers: 1,
     faults: unanswered
   },
