@@ -1,7 +1,7 @@
 /** Statements sent together, for one round trip. */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Cause, Effect, Exit, Option } from "effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
 import type { Row, Statement } from "./values.ts"
 
 type Answers = ReadonlyArray<ReadonlyArray<Row>>
@@ -12,19 +12,38 @@ const failureOf = (cause: Cause.Cause<SqlError>): Effect.Effect<never, SqlError>
     onSome: Effect.fail
   })
 
+const unsent = new SqlError({
+  reason: new UnknownError({ cause: new Error("a statement before this one was not sent"), operation: "query" })
+})
+
 /**
  * Runs statements in order and answers with the rows of each.
  *
  * All are sent before the first is answered, which takes a connection that pipelines and that nobody else uses. In a
- * transaction, those after one that fails are not carried out either; the failure is that of the first.
+ * transaction, those after one that fails are not carried out either; the failure is that of the first. Nor are they
+ * sent after one that can't be sent, since PostgreSQL would not know of that and might commit the rest.
  */
 export const pipeline = (
   connection: PgConnection.PgConnection,
   statements: ReadonlyArray<Statement>
 ): Effect.Effect<Answers, SqlError> =>
   Effect.flatMap(
-    Effect.forEach(statements, ({ params, sql }) => Effect.exit(connection.queryValues(sql, params)), {
-      concurrency: "unbounded"
+    Effect.suspend(() => {
+      let isFailed = false
+      return Effect.forEach(
+        statements,
+        ({ params, sql }) =>
+          Effect.suspend(() => (isFailed ? Effect.fail(unsent) : connection.queryValues(sql, params))).pipe(
+            // a statement that can't be sent fails before the next one is begun
+            Effect.onError(() =>
+              Effect.sync(() => {
+                isFailed = true
+              })
+            ),
+            Effect.exit
+          ),
+        { concurrency: "unbounded" }
+      )
     }),
     (exits) => {
       const answers: Array<ReadonlyArray<Row>> = []
