@@ -35,18 +35,24 @@ export const make = Effect.fnUntraced(function* <E>(
     const asked = monotonic()
     const answer = yield* read(question)
     const answered = monotonic()
-    return { took: answered - asked, offset: answer - (asked + answered) / 2 }
+    // the database answered at some time in between
+    return { least: answer - answered, most: answer - asked }
   })
-  const refresh = Effect.gen(function* () {
+  const best = Effect.gen(function* () {
     let best = yield* sample
     for (let n = 1; n < samples; n++) {
       const next = yield* sample
-      if (next.took < best.took) best = next
+      if (next.most - next.least < best.most - best.least) best = next
     }
-    offset = best.offset
+    return best
+  })
+  // What agrees with an answer stays as it is: one that was slow to come, of a busy server, says little.
+  const refresh = Effect.map(best, ({ least, most }) => {
+    offset = Math.min(Math.max(offset, least), most)
   })
 
-  yield* refresh
+  const { least, most } = yield* best
+  offset = (least + most) / 2
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(refreshMillis), Effect.ignore(refresh))))
 
   return Effect.sync(() => {

@@ -1,0 +1,42 @@
+/** What a server takes for the time of its database. */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect } from "effect"
+import { TestClock } from "effect/testing"
+import * as Time from "../../src/store/postgres/Time.ts"
+
+/** The database's clock is so much ahead of this machine's. */
+const ahead = 1_000_000
+
+/** A database that takes so many milliseconds to get a question, and so many to have its answer heard. */
+const database = (way: { there: number; back: number }) =>
+  Effect.gen(function* () {
+    yield* TestClock.adjust(way.there)
+    const answer = (yield* Clock.currentTimeMillis) + ahead
+    yield* TestClock.adjust(way.back)
+    return answer
+  })
+
+const settle = Effect.repeat(Effect.yieldNow, { times: 20 })
+
+describe("the time of a PostgreSQL database", () => {
+  it.effect("does not move by answers that were slow to come, and follows those that contradict it", () =>
+    Effect.gen(function* () {
+      const way = { there: 1, back: 1 }
+      let moved = 0
+      const now = yield* Time.make(() => Effect.map(database(way), (answer) => answer + moved))
+      const difference = Effect.gen(function* () {
+        return (yield* now) - (yield* Clock.currentTimeMillis)
+      })
+      assert.strictEqual(yield* difference, ahead)
+      way.there = 900
+      yield* TestClock.adjust("5 seconds")
+      yield* settle
+      assert.strictEqual(yield* difference, ahead)
+      way.there = 1
+      moved = 60_000
+      yield* TestClock.adjust("5 seconds")
+      yield* settle
+      assert.approximately(yield* difference, ahead + moved, 1)
+    }).pipe(Effect.scoped)
+  )
+})
