@@ -6,15 +6,26 @@ import { logStoreError } from "./storeErrors.ts"
 
 const retryMillis = 1_000
 
+/** A store that takes longer to answer could not be written to either. */
+const slowMillis = 1_000
+
 /**
  * Sleeps until the worker that is silent longest is overdue, and looks again. A worker that comes or is heard of later
- * is overdue later, so nothing needs to wake this.
+ * is overdue later, so nothing needs to wake this. While the store was of no use, no worker could be heard of: all have
+ * their time once more.
  */
-export const expireWorkers = (store: Shape, committer: Committer, staleMillis: number): Effect.Effect<never> =>
-  Effect.flatMap(store.now, (listeningSince) =>
-    Effect.gen(function* () {
-      const now = yield* store.now
+export const expireWorkers = (
+  store: Pick<Shape, "now" | "quietest">,
+  committer: Pick<Committer, "execute">,
+  staleMillis: number
+): Effect.Effect<never> =>
+  Effect.suspend(() => {
+    let listeningSince: number | undefined
+    const look = Effect.gen(function* () {
+      const asked = yield* store.now
       const quietest = yield* store.quietest
+      const now = yield* store.now
+      if (listeningSince === undefined || now - asked > slowMillis) listeningSince = now
       const silentSince = Math.max(
         listeningSince,
         Option.getOrElse(quietest, () => now)
@@ -22,9 +33,16 @@ export const expireWorkers = (store: Shape, committer: Committer, staleMillis: n
       const overdueAt = silentSince + staleMillis
       if (overdueAt > now) yield* Effect.sleep(overdueAt - now)
       else yield* committer.execute({ _tag: "ExpireWorkers" })
-    }).pipe(
-      Effect.catchTag("StoreError", (error) => Effect.andThen(logStoreError(error), Effect.sleep(retryMillis))),
-      Effect.catch(() => Effect.sleep(retryMillis)),
+    })
+    const lost = Effect.andThen(
+      Effect.sync(() => {
+        listeningSince = undefined
+      }),
+      Effect.sleep(retryMillis)
+    )
+    return look.pipe(
+      Effect.catchTag("StoreError", (error) => Effect.andThen(logStoreError(error), lost)),
+      Effect.catch(() => lost),
       Effect.forever
     )
-  )
+  })
