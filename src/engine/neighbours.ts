@@ -77,9 +77,9 @@ const take = <A>(items: Set<A>, count: number): Array<A> => {
 /** Never ends. */
 export const heed = (needs: Needs): Effect.Effect<never> => {
   const { endings, schedulesChanged, servings, store, waiters } = needs
-  /** What is to be asked for. */
+  /** What is to be asked for, by id: once, however long the store can't be read. */
   const awaited = new Set<string>()
-  const held = new Set<Held>()
+  const held = new Set<string>()
   const workers = new Set<string>()
   let isMissed = false
   const bell = Latch.makeUnsafe()
@@ -95,8 +95,7 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
       case "RunEnded": {
         const { runId } = hint
         if (endings.isAwaited(runId)) awaited.add(runId)
-        const of = servings.heldOf(runId)
-        if (of !== undefined) held.add(of)
+        if (servings.heldOf(runId) !== undefined) held.add(runId)
         if (awaited.size + held.size > 0) bell.openUnsafe()
         return
       }
@@ -150,9 +149,14 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
   const askForLost = Effect.gen(function* () {
     while (held.size > 0) {
       const page = take(held, pageRuns)
-      const lost = yield* Effect.onError(store.lostRuns(page), () =>
+      const asked = page.flatMap((runId): ReadonlyArray<Held> => {
+        const of = servings.heldOf(runId)
+        return of === undefined ? [] : [of]
+      })
+      if (asked.length === 0) continue
+      const lost = yield* Effect.onError(store.lostRuns(asked), () =>
         Effect.sync(() => {
-          for (const of of page) held.add(of)
+          for (const { runId } of asked) held.add(runId)
         })
       )
       for (const run of lost) {
@@ -182,7 +186,7 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
         waiters.ringAll()
         schedulesChanged.openUnsafe()
         for (const runId of endings.awaited()) awaited.add(runId)
-        for (const of of servings.held()) held.add(of)
+        for (const { runId } of servings.held()) held.add(runId)
         for (const workerId of servings.workerIds()) workers.add(workerId)
       })
     }
@@ -207,7 +211,7 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
       waiters.look()
       schedulesChanged.openUnsafe()
       for (const runId of nextAwaited(lookRuns)) if (endings.isAwaited(runId)) awaited.add(runId)
-      for (const of of nextHeld(lookRuns)) held.add(of)
+      for (const { runId } of nextHeld(lookRuns)) held.add(runId)
       if (awaited.size + held.size > 0) bell.openUnsafe()
       servings.replaceSilent(now - needs.staleMillis, now)
     })
