@@ -207,6 +207,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     inputs,
     reading: claims,
     now: store.now,
+    silentMillis: 2 * options.heartbeatMillis,
     findWorker,
     fork: runFork
   })

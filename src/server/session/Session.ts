@@ -250,15 +250,22 @@ export class Session {
       case "serve":
         return this.#serve(id, command.value)
       case "heartbeat":
-        return this.#carryOut(id, Commands.heartbeat(command.value), (reply, now, { workerId }) => {
-          for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
-          const serving = this.#serving.get(workerId)
-          if (serving !== undefined) serving.heardAt = now
-          if (reply.shouldDrain) serving?.drain()
-          // of those that the worker is letting go of it is told by the answers to that
-          const lost = reply.lost.filter(({ runId }) => !this.#leaving.has(runId))
-          return encode.any(id, Events.heard({ ...reply, lost }))
-        })
+        return this.#carryOut(
+          id,
+          Commands.heartbeat(command.value),
+          (reply, now, { workerId }) => {
+            for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
+            this.#heard(workerId, now)
+            if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
+            // of those that the worker is letting go of it is told by the answers to that
+            const lost = reply.lost.filter(({ runId }) => !this.#leaving.has(runId))
+            return encode.any(id, Events.heard({ ...reply, lost }))
+          },
+          // it was heard of, though that could not be written down
+          (error, now) => {
+            if (isLost(error)) this.#heard(command.value.workerId, now)
+          }
+        )
       case "deregister":
         return this.#carryOut(id, Commands.deregisterWorker(command.value), (reply, _, { drain, workerId }) => {
           const serving = this.#serving.get(workerId)
@@ -279,10 +286,10 @@ export class Session {
     id: number,
     read: Read<C>,
     reply: (reply: Reply[C["_tag"]], now: number, command: C) => Uint8Array,
-    refused: (error: KagziError.KagziError) => void = () => undefined
+    refused: (error: KagziError.KagziError, now: number) => void = () => undefined
   ): Uint8Array | undefined {
     if (Result.isFailure(read)) {
-      refused(invalid(read.failure))
+      refused(invalid(read.failure), 0)
       return this.#refusal(id, read.failure)
     }
     const command = read.success
@@ -295,7 +302,7 @@ export class Session {
       this.#unanswered--
       this.#unansweredBytes -= bytes
       if (leaving !== undefined) this.#leaving.delete(leaving)
-      if (Result.isFailure(decision)) refused(decision.failure)
+      if (Result.isFailure(decision)) refused(decision.failure, now)
       this.#push(
         Result.isSuccess(decision) ? reply(decision.success, now, command) : this.#failure(id, decision.failure)
       )
@@ -316,6 +323,11 @@ export class Session {
     return lease.success > 0
       ? this.#carryOut(id, read(lease.success), reply)
       : this.#refusal(id, "lease_epoch is missing")
+  }
+
+  #heard(workerId: string, now: number): void {
+    const serving = this.#serving.get(workerId)
+    if (serving !== undefined) serving.heardAt = now
   }
 
   #gaveUp({ lease, runId }: { readonly runId: string; readonly lease?: number }): void {
