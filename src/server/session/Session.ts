@@ -448,7 +448,10 @@ export class Session {
           engine.submit({ _tag: "ReleaseRun", namespace, runId: run.runId, lease }, () => undefined)
         )
       },
-      onLost: (held: Held, ended: boolean) => news(Events.lost(workerId, held, ended)),
+      onLost: (held: Held, ended: boolean) => {
+        // another connection may see that the worker let go of it before this one has the answer to that
+        if (!this.#leaving.has(held.runId)) news(Events.lost(workerId, held, ended))
+      },
       onDrain: () => news(Events.drain(workerId)),
       onForgotten: () => {
         this.#serving.delete(workerId)
