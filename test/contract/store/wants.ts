@@ -184,6 +184,20 @@ export const wants = (test: Case) => {
       })
     )
     test(
+      "may be as large as can be declared",
+      Effect.gen(function* () {
+        const limit = 2 ** 31 - 1
+        yield* write({
+          insertWorkers: [declaring(801, { queueConcurrencyLimit: limit, workflowTypeConcurrency: { Order: limit } })],
+          insertRuns: [running(1)]
+        })
+        assert.deepStrictEqual(yield* occupied(), [
+          { ...orders, limit, active: 1, freeAt: at + 1 },
+          { ...orders, workflowType: "Order", limit, active: 1, freeAt: at + 1 }
+        ])
+      })
+    )
+    test(
       "come with claims, which then have as many runs of each type as are wanted in all",
       Effect.gen(function* () {
         yield* write({

@@ -24,7 +24,7 @@ export const placesOf = (
 // room again, so that the time is never too late. Each half has its own way into the index.
 const executing = (type: string) => `(SELECT r.due_at FROM runs AS r
   WHERE r.namespace = w.namespace AND r.task_queue = w.task_queue AND r.status = 2 AND r.due_at > w.at AND ${type}
-  LIMIT l.max_concurrent + 1)`
+  LIMIT l.max_concurrent::bigint + 1)`
 
 const occupancySql = `SELECT w.namespace, w.task_queue, w.workflow_type, l.max_concurrent, c.active, c.free_at
   FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) WITH ORDINALITY
