@@ -83,10 +83,10 @@ export const make = Effect.fnUntraced(function* (
   hooks: Hooks
 ): Effect.fn.Return<Committer, never, Scope.Scope> {
   const laneCount = Math.max(1, store.lanes ?? 1)
-  const lanes = new Lanes<Submission>(laneCount)
-  const pace = new Pace(laneCount)
   const clock = yield* Clock.Clock
   const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+  const lanes = new Lanes<Submission>(laneCount, millis)
+  const pace = new Pace(laneCount)
   const random = yield* Random.Random
   let closed = false
 

@@ -94,6 +94,12 @@ export class Pace {
   }
 }
 
+/** How long commands may wait for another number of lanes, in milliseconds. */
+const patienceMillis = 100
+
+/** How long to leave the number of lanes alone when one of them was held up, in milliseconds. */
+const restMillis = 10_000
+
 export interface Lane<A> {
   readonly index: number
   /** What waits, in order. */
@@ -111,8 +117,15 @@ export class Lanes<A extends { readonly command: Command }> {
   #wanted = 1
   /** What comes while it is waited for that nothing is in any lane, so that the number of them can change. */
   #deferred: Array<A> | undefined
+  /** When that began. */
+  #deferredAt = 0
+  /** Until then the number stays as it is. */
+  #restsUntil = Number.NEGATIVE_INFINITY
+  readonly #now: () => number
 
-  constructor(most: number) {
+  /** `now` tells the time in milliseconds. */
+  constructor(most: number, now: () => number) {
+    this.#now = now
     this.all = Array.from({ length: most }, (_, index) => ({ index, submitted: [], bell: Latch.makeUnsafe() }))
   }
 
@@ -123,6 +136,8 @@ export class Lanes<A extends { readonly command: Command }> {
   push(item: A): void {
     if (this.#deferred !== undefined) {
       this.#deferred.push(item)
+      // a lane that is held up, by a lock for instance, must not hold up the others
+      if (this.#now() - this.#deferredAt > patienceMillis) this.#giveUp()
       return
     }
     const lane = this.all[laneOf(item.command, this.#inUse)]!
@@ -152,7 +167,7 @@ export class Lanes<A extends { readonly command: Command }> {
 
   /** So many lanes are to be used. */
   want(lanes: number): void {
-    this.#wanted = lanes
+    if (this.#now() >= this.#restsUntil) this.#wanted = lanes
   }
 
   /** The lanes in which something waits. */
@@ -163,10 +178,24 @@ export class Lanes<A extends { readonly command: Command }> {
 
   #settle(): void {
     if (this.#deferred === undefined && this.#wanted === this.#inUse) return
-    this.#deferred ??= []
+    if (this.#deferred === undefined) {
+      this.#deferred = []
+      this.#deferredAt = this.#now()
+    }
     if (this.#busy.size > 0 || this.all.some(({ submitted }) => submitted.length > 0)) return
     this.#inUse = this.#wanted
-    const deferred = this.#deferred
+    this.#resume()
+  }
+
+  /** Goes on with as many lanes as there are. */
+  #giveUp(): void {
+    this.#wanted = this.#inUse
+    this.#restsUntil = this.#now() + restMillis
+    this.#resume()
+  }
+
+  #resume(): void {
+    const deferred = this.#deferred ?? []
     this.#deferred = undefined
     for (const item of deferred) this.push(item)
   }

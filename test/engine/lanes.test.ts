@@ -22,7 +22,7 @@ describe("lanes", () => {
   })
 
   it("change in number when nothing is under way, so that the commands of a run stay in order", () => {
-    const lanes = new Lanes<{ readonly command: Command; readonly n: number }>(4)
+    const lanes = new Lanes<{ readonly command: Command; readonly n: number }>(4, () => 0)
     const [common] = lanes.all
     lanes.push({ command: find(1), n: 1 })
     lanes.push({ command: drain, n: 2 })
@@ -50,8 +50,49 @@ describe("lanes", () => {
     )
   })
 
+  it("stay as many as they are where one of them is held up, and hold nothing else up for that", () => {
+    let now = 0
+    const lanes = new Lanes<{ readonly command: Command; readonly n: number }>(4, () => now)
+    const [common] = lanes.all
+    const change = (count: number) => {
+      lanes.push({ command: drain, n: 0 })
+      lanes.take(common!, 1)
+      lanes.want(count)
+      lanes.done(common!)
+    }
+    change(4)
+    const stuck = lanes.all[laneOf(find(1), 4)]!
+    lanes.push({ command: find(1), n: 1 })
+    lanes.take(stuck, 1)
+    change(2)
+    lanes.push({ command: drain, n: 2 })
+    lanes.push({ command: cancel(1), n: 3 })
+    assert.deepStrictEqual(lanes.waiting(), [])
+    now = 101
+    lanes.push({ command: drain, n: 4 })
+    assert.deepStrictEqual(
+      lanes.waiting().map(({ submitted }) => submitted.map(({ n }) => n)),
+      [[2, 4], [3]]
+    )
+    assert.deepStrictEqual([lanes.inUse, lanes.waiting()[1]], [4, stuck])
+    // and it is not tried again at once
+    lanes.take(common!, 2)
+    lanes.want(2)
+    lanes.done(common!)
+    change(2)
+    lanes.push({ command: drain, n: 5 })
+    assert.strictEqual(common!.submitted.length, 1)
+    now = 11_000
+    lanes.take(common!, 1)
+    lanes.take(stuck, 1)
+    lanes.want(2)
+    lanes.done(stuck)
+    lanes.done(common!)
+    assert.strictEqual(lanes.inUse, 2)
+  })
+
   it("give back what was not begun, wherever it waits", () => {
-    const lanes = new Lanes<{ readonly command: Command }>(2)
+    const lanes = new Lanes<{ readonly command: Command }>(2, () => 0)
     const [common] = lanes.all
     const waiting = { command: drain }
     const deferred = { command: find(1) }
