@@ -211,6 +211,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     inputs,
     reading: claims,
     now: store.now,
+    silentMillis: 2 * options.heartbeatMillis,
     findWorker: (workerId) => Effect.map(mapStoreError(store.getWorker(workerId)), Option.getOrUndefined),
     fork: runFork
   })

@@ -58,6 +58,8 @@ export interface Needs {
   readonly reading: Reading
   readonly inputs: Inputs
   readonly now: Effect.Effect<number>
+  /** How long a worker may be silent and still be handed runs. Milliseconds. */
+  readonly silentMillis: number
   readonly findWorker: (
     workerId: string
   ) => Effect.Effect<Pick<WorkerRecord, "status"> | undefined, KagziError.KagziError>
@@ -74,6 +76,9 @@ export class Serving {
   readonly #alarm: { readonly interruptUnsafe: () => void }
   readonly #bell = Latch.makeUnsafe()
   readonly #held = new Map<string, number>()
+  #heardAt: number | undefined
+  /** Whether its worker was not heard of for so long that it may be gone, or stand still. */
+  #isSilent = false
   #capacity: number
   #state: "takes" | "drains" | "closed" = "takes"
   /** Whether there was nothing due for it but what it was called for since. */
@@ -105,6 +110,16 @@ export class Serving {
 
   get isDraining(): boolean {
     return this.#state === "drains"
+  }
+
+  /** When its worker was last heard of over this connection, if it was. Milliseconds since the epoch. */
+  set heardAt(heardAt: number) {
+    this.#heardAt = heardAt
+    if (this.#isSilent) {
+      this.#isSilent = false
+      this.#servings.woke(this)
+    }
+    if (this.#silentAt < this.#ringsAt) this.#bell.openUnsafe()
   }
 
   held(): ReadonlyArray<Held> {
@@ -187,7 +202,8 @@ export class Serving {
   pump(): void {
     if (this.#state !== "takes") return
     const waiter = this.#waiter
-    const hasRoom = this.#listener.hasRoom.isOpen()
+    // what is handed to a worker that stands still waits for its lease to end, again and again
+    const hasRoom = this.#listener.hasRoom.isOpen() && !this.#isSilent
     const room = hasRoom ? Math.min(maximumClaim, Math.max(0, this.#capacity - this.#held.size)) : 0
     waiter.room = room
     if (this.#asking) return
@@ -226,6 +242,13 @@ export class Serving {
       this.#needs.fork(this.#lookOut(taken))
     }
     this.#servings.woke(this)
+  }
+
+  /** When its worker is silent for too long. */
+  get #silentAt(): number {
+    return this.#heardAt === undefined || this.#isSilent
+      ? Number.POSITIVE_INFINITY
+      : this.#heardAt + this.#needs.silentMillis
   }
 
   #hold(runId: string, lease: number): void {
@@ -323,18 +346,23 @@ export class Serving {
     }
   })
 
-  /** Rings when a run that it knows of is due. */
+  /** Rings when a run that it knows of is due, and when its worker is silent for too long. */
   readonly #alarms = Effect.fnUntraced(function* (this: Serving) {
     for (;;) {
       this.#bell.closeUnsafe()
       const now = yield* this.#needs.now
+      // first, since a lease may end at that moment that the worker should have renewed
+      if (this.#silentAt <= now) {
+        this.#isSilent = true
+        this.#servings.woke(this)
+      }
       const { dueAt } = this.#waiter
-      const waits = !this.#asking && this.#state === "takes"
+      const waits = !this.#asking && this.#state === "takes" && !this.#isSilent
       if (waits && dueAt <= now) {
         this.#isDue = true
         this.#servings.woke(this)
       }
-      this.#ringsAt = waits && dueAt > now ? dueAt : Number.POSITIVE_INFINITY
+      this.#ringsAt = Math.min(this.#silentAt, waits && dueAt > now ? dueAt : Number.POSITIVE_INFINITY)
       if (this.#ringsAt === Number.POSITIVE_INFINITY) yield* this.#bell.await
       else yield* Effect.raceFirst(this.#bell.await, Effect.sleep(this.#ringsAt - now))
     }

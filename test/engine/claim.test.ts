@@ -294,4 +294,54 @@ describe("workers that are served over open connections", () => {
       )
     })
   )
+
+  it.effect("hands nothing to a worker that is silent, whose runs go to others, until it is heard of", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench({ heartbeatMillis: 1_000, leaseMillis: 2_000, staleMillis: 3_600_000 })
+      const { engine } = bench
+      const serve = Effect.fnUntraced(function* () {
+        const workerId = yield* register(bench)
+        const leases: Array<number> = []
+        const nothing = () => undefined
+        const request = { namespace: "default", workerId, taskQueue: "queue", workflowTypes: ["order"], capacity: 10 }
+        const serving = engine.servings.serve(request, [], {
+          hasRoom: Latch.makeUnsafe(true),
+          onTask: ({ lease }) => leases.push(lease),
+          onLost: nothing,
+          onDrain: nothing,
+          onForgotten: nothing,
+          onReplaced: nothing
+        })
+        serving.heardAt = yield* engine.now
+        yield* settle
+        return { leases, serving }
+      })
+      const silent = yield* serve()
+      yield* start(bench)
+      yield* settle
+      assert.deepStrictEqual(silent.leases, [1])
+      // its lease ends, and so do those that it would be given
+      for (let n = 0; n < 5; n++) {
+        yield* TestClock.adjust("2 seconds")
+        yield* settle
+      }
+      yield* start(bench)
+      yield* settle
+      assert.deepStrictEqual(silent.leases, [1])
+
+      const other = yield* serve()
+      // what never began comes with its input at once, the other one has to be read
+      assert.sameMembers(other.leases, [2, 1])
+      yield* start(bench)
+      yield* settle
+      assert.sameMembers(other.leases, [2, 1, 1])
+
+      other.serving.drain()
+      yield* start(bench)
+      yield* settle
+      silent.serving.heardAt = yield* engine.now
+      yield* settle
+      assert.deepStrictEqual(silent.leases, [1, 1])
+    })
+  )
 })

@@ -245,11 +245,20 @@ export class Session {
       case "serve":
         return this.#serve(id, command.value)
       case "heartbeat":
-        return this.#carryOut(id, Commands.heartbeat(command.value), (reply, _, { workerId }) => {
-          for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
-          if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
-          return encode.any(id, Events.heard(reply))
-        })
+        return this.#carryOut(
+          id,
+          Commands.heartbeat(command.value),
+          (reply, now, { workerId }) => {
+            for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
+            this.#heard(workerId, now)
+            if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
+            return encode.any(id, Events.heard(reply))
+          },
+          // it was heard of, though that could not be written down
+          (error, now) => {
+            if (isLost(error)) this.#heard(command.value.workerId, now)
+          }
+        )
       case "deregister":
         return this.#carryOut(id, Commands.deregisterWorker(command.value), (reply, _, { drain, workerId }) => {
           const serving = this.#serving.get(workerId)
@@ -270,10 +279,10 @@ export class Session {
     id: number,
     read: Read<C>,
     reply: (reply: Reply[C["_tag"]], now: number, command: C) => Uint8Array,
-    refused: (error: KagziError.KagziError) => void = () => undefined
+    refused: (error: KagziError.KagziError, now: number) => void = () => undefined
   ): Uint8Array | undefined {
     if (Result.isFailure(read)) {
-      refused(invalid(read.failure))
+      refused(invalid(read.failure), 0)
       return this.#refusal(id, read.failure)
     }
     const command = read.success
@@ -283,7 +292,7 @@ export class Session {
     this.#needs.engine.submit<C>(command, (decision, now) => {
       this.#unanswered--
       this.#unansweredBytes -= bytes
-      if (Result.isFailure(decision)) refused(decision.failure)
+      if (Result.isFailure(decision)) refused(decision.failure, now)
       this.#push(
         Result.isSuccess(decision) ? reply(decision.success, now, command) : this.#failure(id, decision.failure)
       )
@@ -304,6 +313,11 @@ export class Session {
     return lease.success > 0
       ? this.#carryOut(id, read(lease.success), reply)
       : this.#refusal(id, "lease_epoch is missing")
+  }
+
+  #heard(workerId: string, now: number): void {
+    const serving = this.#serving.get(workerId)
+    if (serving !== undefined) serving.heardAt = now
   }
 
   #gaveUp({ lease, runId }: { readonly runId: string; readonly lease?: number }): void {
@@ -395,11 +409,12 @@ export class Session {
     return this.#carryOut(
       id,
       beat,
-      (reply, _, { held = before?.held() ?? [] }) => {
+      (reply, now, { held = before?.held() ?? [] }) => {
         if (isLatest()) {
           const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
           const kept = held.filter(({ runId }) => !gone.has(runId))
           const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest))
+          serving.heardAt = now
           this.#serving.set(workerId, serving)
           if (reply.shouldDrain) serving.drain()
         }
