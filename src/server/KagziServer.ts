@@ -139,7 +139,10 @@ export const layer = (options: Options = {}): Layer.Layer<KagziServer, StartErro
       )
 }
 
-const layerListening = (options: Options): Layer.Layer<KagziServer, StartError, Engine.Engine> =>
+/** A server that listens, with the engine that is there; as `layer` in everything else. */
+export const layerListening = (
+  options: Pick<Options, "host" | "port" | "grace" | "maxPayloadBytes"> = {}
+): Layer.Layer<KagziServer, StartError, Engine.Engine> =>
   Layer.effect(
     KagziServer,
     Effect.gen(function* () {

@@ -1,6 +1,5 @@
 /** A folder with a server's database, unless it is on PostgreSQL, and a ledger, and the processes that belong to it. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert } from "@effect/vitest"
 import { Effect, Layer, References, Schedule, Scope } from "effect"
@@ -8,7 +7,10 @@ import { KagziClient } from "../../src/index.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
 import * as Process from "../support/process.ts"
 import { emptyDatabase, onPostgres } from "../support/stores.ts"
+import { temporaryFolder } from "./temporaryFolder.ts"
 import { type Entry, gatePath, read } from "./processes/ledger.ts"
+
+export { temporaryFolder } from "./temporaryFolder.ts"
 
 type Environment = Readonly<Record<string, string>>
 
@@ -74,12 +76,6 @@ export const answered: <A, E extends { readonly _tag: string }, R>(
   while: ({ _tag }) => _tag === "Unavailable" || _tag === "Timeout",
   schedule: Schedule.spaced("20 millis")
 })
-
-/** A folder of its own, gone with the scope. */
-export const temporaryFolder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "kagzi-faults-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-)
 
 /** The database of a place with one server. */
 const databaseFor = (folder: string) =>

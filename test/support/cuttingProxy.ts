@@ -34,6 +34,8 @@ export interface Counts {
 export interface CuttingProxy {
   readonly address: string
   readonly counts: () => Counts
+  /** How many connections there are. */
+  readonly open: () => number
   /** The most bytes that ever waited in one connection for a peer to read. */
   readonly mostWaiting: () => number
   /** Connections, the ones that are there too, last as long as chance has it. */
@@ -259,6 +261,7 @@ export const make = (options: Options): Effect.Effect<CuttingProxy, never, Scope
     return {
       address: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`,
       counts: () => ({ ...proxy.counts }),
+      open: () => proxy.connections.size,
       mostWaiting: () => proxy.mostWaiting,
       startCutting: () => setCutting(true),
       stopCutting: () => setCutting(false),

@@ -18,6 +18,16 @@ export interface Write {
   readonly lease: number
   /** When it was asked for. */
   readonly order: number
+  /** When its acknowledgement came. */
+  readonly ackedOrder: number
+  readonly worker: string
+}
+
+export interface Claim {
+  readonly runId: string
+  readonly lease: number
+  /** When the worker was given it. */
+  readonly order: number
   readonly worker: string
 }
 
@@ -56,22 +66,44 @@ export interface Result {
   readonly at: number
 }
 
-/** Everything that witnesses noted. Times are the true time in milliseconds since the epoch. */
-export class Ledger {
-  readonly starts: Array<Start> = []
+/** What there is of each kind. Times are the true time in milliseconds since the epoch. */
+export interface Entries {
+  readonly starts: Start
   /** Runs that were made for a client in another way, and that it was told of. */
-  readonly made: Array<{ readonly runId: string; readonly how: string }> = []
-  readonly claims: Array<{ readonly runId: string; readonly lease: number; readonly order: number }> = []
+  readonly made: { readonly runId: string; readonly how: string }
+  readonly claims: Claim
   /** Writes that were acknowledged. */
-  readonly writes: Array<Write> = []
+  readonly writes: Write
   /** Steps whose end was acknowledged to the worker that brought it about. */
-  readonly acknowledged: Array<Sighting> = []
+  readonly acknowledged: Sighting
   /** The same, and what was seen of them later. */
+  readonly sightings: Sighting
+  readonly executions: Execution
+  readonly sleeps: SleepBegun
+  readonly results: Result
+  readonly scheduled: { readonly scheduleId: string; readonly cron: string; readonly at: number }
+}
+
+/** Where witnesses note what they see. */
+export type Notes = {
+  readonly [Kind in keyof Entries]: { readonly push: (entry: Entries[Kind]) => unknown }
+} & {
+  /** The place in the order of all that happens, to everybody. */
+  readonly next: () => number
+}
+
+/** Everything that witnesses noted. */
+export class Ledger implements Notes {
+  readonly starts: Array<Start> = []
+  readonly made: Array<Entries["made"]> = []
+  readonly claims: Array<Claim> = []
+  readonly writes: Array<Write> = []
+  readonly acknowledged: Array<Sighting> = []
   readonly sightings: Array<Sighting> = []
   readonly executions: Array<Execution> = []
   readonly sleeps: Array<SleepBegun> = []
   readonly results: Array<Result> = []
-  readonly scheduled: Array<{ readonly scheduleId: string; readonly cron: string; readonly at: number }> = []
+  readonly scheduled: Array<Entries["scheduled"]> = []
   #order = 0
 
   next(): number {

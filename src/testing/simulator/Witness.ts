@@ -5,8 +5,7 @@ import type { Held, Shape as Protocol, WorkerLink } from "../../protocol/Protoco
 import type { Step } from "../../Run.ts"
 import type * as Workflow from "../../Workflow.ts"
 import { CurrentStep, WorkflowRun } from "../../worker/WorkflowRun.ts"
-import type { Ledger, Sighting } from "./Ledger.ts"
-import type { Machine } from "./Machine.ts"
+import type { Notes, Sighting } from "./Ledger.ts"
 import type { Trace } from "./Trace.ts"
 
 const text = (bytes: Uint8Array | undefined): string =>
@@ -31,14 +30,20 @@ export const resultOf = ({
 export const hasEnded = (step: Step): boolean =>
   step.sequence !== undefined && (step.status === "COMPLETED" || step.status === "FAILED") && !step.cancelled
 
+/** Where a witness sits, with the true time. */
+export interface Post {
+  readonly name: string
+  readonly loop: { readonly now: number }
+}
+
 export class Witness {
-  readonly #ledger: Ledger
-  readonly #machine: Machine
-  readonly #trace: Trace
+  readonly #ledger: Notes
+  readonly #machine: Post
+  readonly #trace: Pick<Trace, "add">
   /** When the beginning of a step was asked for last. */
   readonly #begun = new Map<string, number>()
 
-  constructor(ledger: Ledger, machine: Machine, trace: Trace) {
+  constructor(ledger: Notes, machine: Post, trace: Pick<Trace, "add">) {
     this.#ledger = ledger
     this.#machine = machine
     this.#trace = trace
@@ -116,7 +121,8 @@ export class Witness {
       const { lease, runId } = held
       return Effect.tap(effect, () =>
         Effect.sync(() => {
-          this.#ledger.writes.push({ what, runId, lease, order, worker: this.#machine.name })
+          const ackedOrder = this.#ledger.next()
+          this.#ledger.writes.push({ what, runId, lease, order, ackedOrder, worker: this.#machine.name })
           this.#note(`${what} of ${runId}/${lease} is acknowledged`)
         })
       )
@@ -140,7 +146,7 @@ export class Witness {
           if (Option.isNone(task)) return
           const { history, lease, runId } = task.value
           this.#note(`is given ${runId}/${lease}`)
-          ledger.claims.push({ runId, lease, order: ledger.next() })
+          ledger.claims.push({ runId, lease, order: ledger.next(), worker: this.#machine.name })
           for (const step of history) this.#saw(step, `history under lease ${lease}`)
         })
       ),

@@ -39,6 +39,8 @@ export interface Seen {
   readonly final: Final
   /** By how many milliseconds the database's clock is ahead of the true time. */
   readonly databaseSkew: number
+  /** By how many milliseconds two looks at the clocks may differ where neither is wrong; 0 unless given. */
+  readonly clockError?: number
   /** From when on nothing went wrong any more, and everything that had piled up was done. */
   readonly calmAt: number
   /** From when to when schedules were sure to be enabled. */
@@ -125,7 +127,7 @@ const fencing: Check = function* ({ ledger }) {
   }
 }
 
-const timers: Check = function* ({ calmAt, databaseSkew, final, lateness, ledger }) {
+const timers: Check = function* ({ calmAt, clockError = 0, databaseSkew, final, lateness, ledger }) {
   const early = (message: string): Violation => ({ promise: 4, kind: "safety", message })
   /** By the database's clock. */
   const earliest = new Map<string, number>()
@@ -138,7 +140,7 @@ const timers: Check = function* ({ calmAt, databaseSkew, final, lateness, ledger
   for (const [key, due] of earliest) {
     for (const { at, name, outcome, runId, where } of sightings.get(key) ?? []) {
       const before = due - (at + databaseSkew)
-      if (before > 0) yield early(`"${name}" of ${runId} is ${outcome} ${before} ms early (${where})`)
+      if (before > clockError) yield early(`"${name}" of ${runId} is ${outcome} ${before} ms early (${where})`)
     }
   }
   for (const { attempt, dueAt, finishedAt, kind, name, runId, startedAt } of final.steps) {
@@ -161,14 +163,15 @@ const timers: Check = function* ({ calmAt, databaseSkew, final, lateness, ledger
   }
 }
 
-const idempotence: Check = function* ({ databaseSkew, final, ledger }) {
+const idempotence: Check = function* ({ clockError = 0, databaseSkew, final, ledger }) {
   const wrong = (message: string): Violation => ({ promise: 6, kind: "safety", message })
   const byId = Map.groupBy(final.runs.values(), ({ record }) => `${record.namespace} ${record.externalId}`)
   for (const runs of byId.values()) {
     const inOrder = runs.map(({ record }) => record).sort((a, b) => a.createdAt - b.createdAt)
     for (const [index, run] of inOrder.entries()) {
       const next = inOrder[index + 1]
-      if (next === undefined || (run.finishedAt !== undefined && run.finishedAt <= next.createdAt)) continue
+      if (next === undefined || (run.finishedAt !== undefined && run.finishedAt <= next.createdAt + clockError))
+        continue
       yield wrong(`${run.runId} and ${next.runId} were active at once as ${run.externalId}`)
     }
   }
@@ -178,12 +181,14 @@ const idempotence: Check = function* ({ databaseSkew, final, ledger }) {
     if (run === undefined) continue
     const createdAt = run.createdAt - databaseSkew
     const finishedAt = run.finishedAt === undefined ? undefined : run.finishedAt - databaseSkew
-    if (createdAt > ackedAt) yield wrong(`${runId} (${externalId}) was made after its start was acknowledged`)
+    if (createdAt > ackedAt + clockError)
+      yield wrong(`${runId} (${externalId}) was made after its start was acknowledged`)
     if (!alreadyExists) {
       if (makers.has(runId)) yield wrong(`two starts were told that they made ${runId} (${externalId})`)
       makers.add(runId)
-      if (createdAt < askedAt) yield wrong(`a start was told that it made ${runId} (${externalId}), which was there`)
-    } else if (ifExists === "use-active" && finishedAt !== undefined && finishedAt < askedAt) {
+      if (createdAt + clockError < askedAt)
+        yield wrong(`a start was told that it made ${runId} (${externalId}), which was there`)
+    } else if (ifExists === "use-active" && finishedAt !== undefined && finishedAt + clockError < askedAt) {
       yield wrong(`a start was given ${runId} (${externalId}), which had ended before it was asked for`)
     }
   }

@@ -40,7 +40,7 @@ const step = (name: string, planned: PlannedStep) => Step.run(name, code(planned
 const sum = (results: ReadonlyArray<string>) => results.join(", ")
 
 /** Steps and sleeps, one after the other. */
-const Line = Workflow.make("line", { taskQueue, input: Plan, output: Schema.String })
+export const Line = Workflow.make("line", { taskQueue, input: Plan, output: Schema.String })
 const LineLive = Line.implement(
   Effect.fnUntraced(function* (plan: Plan) {
     const results: Array<string> = []
@@ -127,21 +127,24 @@ export const workflows = [LineLive, FanLive, RaceLive, SagaLive, AgainLive, NapL
 
 const kinds = [Line, Line, Fan, Fan, Race, Saga, Again] as const
 
-const drawPlan = (chance: Chance): Plan => {
+/** Whole milliseconds, so many times faster; what takes any time still does. */
+const hurried = (millis: number, pace: number): number => Math.ceil(millis / pace)
+
+const drawPlan = (chance: Chance, pace: number): Plan => {
   const steps = chance.between(1, 4)
   return {
     steps: Array.from({ length: steps }, () => ({
-      takes: chance.happens(0.4) ? 0 : chance.between(1, chance.happens(0.4) ? 12_000 : 400),
+      takes: chance.happens(0.4) ? 0 : hurried(chance.between(1, chance.happens(0.4) ? 12_000 : 400), pace),
       failures: chance.happens(0.2) ? chance.between(1, 3) : 0
     })),
     sleeps: Array.from({ length: chance.between(0, steps) }, () =>
-      chance.between(1, chance.happens(0.3) ? 20_000 : 800)
+      hurried(chance.between(1, chance.happens(0.3) ? 20_000 : 800), pace)
     )
   }
 }
 
 /** For as long as nobody answers. */
-const patiently = <A, R>(
+export const patiently = <A, R>(
   effect: Effect.Effect<A, KagziError.KagziError, R>
 ): Effect.Effect<A, KagziError.KagziError, R> =>
   Effect.retry(effect, {
@@ -149,16 +152,22 @@ const patiently = <A, R>(
     schedule: Schedule.spaced("300 millis")
   })
 
+/** What a run takes of its client. */
+export interface RunTools extends Pick<ClientTools, "chance" | "index" | "period"> {
+  /** How many times faster steps, sleeps and decisions are; 1 unless given. */
+  readonly pace?: number
+}
+
 /** One run, from its start to its end, and what is done to it in between. */
-const oneRun = Effect.fnUntraced(function* ({ chance, index, period }: ClientTools, place: number) {
+export const oneRun = Effect.fnUntraced(function* ({ chance, index, pace = 1, period }: RunTools, place: number) {
   yield* Effect.sleep(chance.between(0, period))
   const kind = chance.pick(kinds)
   // some ids are those of others too
   const id = chance.happens(0.3) ? `shared ${chance.between(1, 3)}` : `client ${index} ${place}`
-  const plan = drawPlan(chance)
+  const plan = drawPlan(chance, pace)
   const ifExists = chance.pick<IfExists>(["use-active", "use-active", "use-active", "return-finished", "reject"])
   const options = { id, ifExists, ...(kind === Again ? { retries: 4 } : {}) } as const
-  const before = chance.between(0, 5_000)
+  const before = hurried(chance.between(0, 5_000), pace)
   const what = chance.fraction()
   const handle = yield* patiently(kind.start(plan, options))
   const twice = chance.happens(0.2) ? yield* Effect.result(patiently(kind.start(plan, options))) : undefined

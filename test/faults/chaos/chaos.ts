@@ -1,0 +1,238 @@
+/**
+ * Trials on real processes: servers, workers and a database that are killed, stopped and cut off from each other while
+ * runs are executed, and what comes of it held against what is promised.
+ */
+import { Context, Effect, Fiber, Layer, Option, References, Stream } from "effect"
+import * as KagziClient from "../../../src/KagziClient.ts"
+import type { KagziError } from "../../../src/KagziError.ts"
+import type { Shape as Protocol } from "../../../src/protocol/Protocol.ts"
+import * as Schedules from "../../../src/Schedules.ts"
+import { Store } from "../../../src/store/Store.ts"
+import { Chance } from "../../../src/testing/simulator/Chance.ts"
+import { findViolations, type Violation } from "../../../src/testing/simulator/checks.ts"
+import { readFinal } from "../../../src/testing/simulator/final.ts"
+import { Witness } from "../../../src/testing/simulator/Witness.ts"
+import { Line, oneRun, patiently } from "../../../src/testing/simulator/workload.ts"
+import * as Databases from "./databases.ts"
+import * as Ledger from "./ledger.ts"
+import * as Plan from "./plan.ts"
+import { real, silent } from "./post.ts"
+import * as Recovery from "./recovery.ts"
+import * as Site from "./site.ts"
+import { temporaryFolder } from "../temporaryFolder.ts"
+
+export interface Options {
+  readonly seed: string
+  readonly store: Plan.StoreKind
+  /** For how long things go wrong. */
+  readonly seconds: number
+  /** How many milliseconds there are between two faults in the mean; 1500 unless given. */
+  readonly every?: number
+  /** What goes wrong; drawn from the seed unless given. */
+  readonly faults?: ReadonlyArray<Plan.Fault>
+  /** The most seconds that it may take, once nothing goes wrong any more, until all is done; 90 unless given. */
+  readonly patience?: number
+  /** What is wrong with the servers on purpose, by its name. */
+  readonly sabotage?: string
+}
+
+export interface Outcome {
+  readonly seed: string
+  readonly store: Plan.StoreKind
+  readonly incidents: ReadonlyArray<Site.Incident>
+  readonly violations: ReadonlyArray<Violation>
+  /** What went wrong beside the promises. */
+  readonly complaints: ReadonlyArray<string>
+  readonly runs: number
+  readonly steps: number
+  readonly executions: number
+  readonly recoveries: ReadonlyArray<Recovery.Recovery>
+  /** Seconds that all of it took. */
+  readonly took: number
+}
+
+const numbered = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name}-${index + 1}`)
+
+/** As many as PostgreSQL is to bear; a file has one server. */
+export const machinesOf = (store: Plan.StoreKind): Plan.Machines => ({
+  servers: numbered("server", store === "postgres" ? 3 : 1),
+  workers: numbered("worker", 4)
+})
+
+/** How many times faster runs are than those that are simulated. */
+const pace = 10
+
+/** Runs of all sorts that are started in a second, and runs that are busy all the time. */
+const startsPerSecond = 3
+const busyClients = 6
+const busyRun = { steps: Array.from({ length: 30 }, () => ({ takes: 50, failures: 0 })), sleeps: [] }
+
+/** Servers learn the time of a database by asking for it, and answers may be slow where the machine is busy. */
+const clockError = 25
+
+/** A machine on which all of it runs is not idle. */
+const lateness = 2_000
+
+/** What a start and a result may fail with here. */
+const expected = new Set(["Unavailable", "Timeout", "Conflict", "PreconditionFailed"])
+
+const complaining = (protocol: Protocol, complain: (what: string) => void): Protocol => {
+  const watched = <A>(what: string, effect: Effect.Effect<A, KagziError>) =>
+    Effect.tapError(effect, (error) =>
+      Effect.sync(() => {
+        if (!expected.has(error._tag)) complain(`${what} failed with ${error._tag}: ${error.message}`)
+      })
+    )
+  return {
+    ...protocol,
+    start: (request) => watched("a start", protocol.start(request)),
+    awaitRun: (...args) => watched("a wait for a result", protocol.awaitRun(...args))
+  }
+}
+
+/** Waits until it is so, looking now and then. */
+const untilSo = <E, R>(look: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
+  Effect.repeat(Effect.andThen(Effect.sleep("100 millis"), look), { until: (isSo) => isSo }).pipe(Effect.asVoid)
+
+/** Runs that are always in the middle of something, one after the other. */
+const keepBusy = Effect.fnUntraced(function* (client: number, goesOn: () => boolean) {
+  for (let number = 1; goesOn(); number++) {
+    const { result } = yield* patiently(Line.start(busyRun, { id: `busy ${client} ${number}` }))
+    yield* Effect.result(result)
+  }
+})
+
+/** Whether no run is left to do. */
+const isDone = Effect.gen(function* () {
+  const { workflows } = yield* KagziClient.KagziClient
+  for (const status of ["PENDING", "RUNNING", "SLEEPING"] as const) {
+    if (Option.isSome(yield* Stream.runHead(workflows.list({ status })))) return false
+  }
+  return true
+})
+
+/** Pauses a schedule that has fired for everything until then. */
+const pauseAfter = Effect.fnUntraced(function* (scheduleId: string, until: number) {
+  yield* untilSo(
+    Effect.map(
+      patiently(Schedules.get(scheduleId)),
+      (found) => Option.isSome(found) && Number(found.value.nextFireAt ?? 0) > until
+    )
+  )
+  yield* patiently(Schedules.pause(scheduleId))
+})
+
+/** Carries out one trial. */
+export const run = (options: Options): Effect.Effect<Outcome> =>
+  trial(options).pipe(Effect.scoped, Effect.orDie, Effect.provideService(References.MinimumLogLevel, "Error"))
+
+const trial = Effect.fnUntraced(
+  function* (options: Options) {
+    const { every = 1_500, patience = 90, seconds, seed, store } = options
+    const begun = performance.now()
+    const chance = new Chance(`chaos ${seed}`)
+    const machines = machinesOf(store)
+    const millis = seconds * 1_000
+    const faults = options.faults ?? Plan.draw(chance.fork("faults"), machines, { store, millis, every })
+    const folder = yield* temporaryFolder
+    const database = yield* Databases.make(store, folder, chance.fork("database"))
+    const site = yield* Site.make({
+      folder,
+      database,
+      ...machines,
+      chance: chance.fork("ways"),
+      ...(options.sabotage === undefined ? {} : { sabotage: options.sabotage })
+    })
+    const complaints: Array<string> = []
+    const context = yield* Layer.build(KagziClient.KagziClient.layer({ address: site.address }))
+    const { protocol } = Context.get(context, KagziClient.KagziClient)
+    const witness = new Witness(Ledger.notes(folder), real("a client"), silent)
+    const watched = complaining(protocol, (what) => complaints.push(what))
+    const client = KagziClient.make(witness.protocol(watched))
+
+    const course = Effect.gen(function* () {
+      const unfinished = new Set<string>()
+      const going = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) => {
+        unfinished.add(name)
+        return Effect.forkChild(
+          Effect.ensuring(
+            Effect.asVoid(Effect.exit(effect)),
+            Effect.sync(() => unfinished.delete(name))
+          )
+        )
+      }
+      let isHealed = false
+      const schedules = yield* Effect.forEach(["*/2 * * * * *", "*/5 * * * * *"], (cron) =>
+        patiently(
+          Line.schedule({ cron, input: { steps: [{ takes: 5, failures: 0 }], sleeps: [] }, maxCatchup: "unlimited" })
+        )
+      )
+      const clients = [
+        ...(yield* Effect.forEach(Array.from({ length: busyClients }).keys(), (index) =>
+          going(
+            `busy client ${index}`,
+            keepBusy(index, () => !isHealed)
+          )
+        )),
+        ...(yield* Effect.forEach(Array.from({ length: startsPerSecond * seconds }).keys(), (index) =>
+          going(`client ${index}`, oneRun({ chance: chance.fork(`run ${index}`), index, pace, period: millis }, 0))
+        ))
+      ]
+      const strikes = yield* Effect.forEach(faults, (fault) =>
+        Effect.forkChild(Effect.andThen(Effect.sleep(fault.at), site.suffer(fault)))
+      )
+      yield* Effect.sleep(millis)
+      yield* Fiber.joinAll(strikes)
+      isHealed = true
+      const healedAt = Date.now()
+      const calm = Effect.gen(function* () {
+        yield* Effect.forEach(schedules, ({ scheduleId }) => pauseAfter(scheduleId, healedAt), {
+          concurrency: "unbounded"
+        })
+        for (const fiber of clients) yield* Fiber.await(fiber)
+        yield* untilSo(patiently(isDone))
+        const calmAt = Date.now()
+        const nap = { steps: [1, 2, 3].map(() => ({ takes: 0, failures: 0 })), sleeps: [300, 1_200] }
+        const { result } = yield* patiently(Line.start(nap, { id: "nap" }))
+        yield* result
+        return calmAt
+      })
+      const reached = yield* Effect.timeoutOption(calm, patience * 1_000)
+      yield* Effect.forEach(clients, Fiber.interrupt, { concurrency: "unbounded", discard: true })
+      return {
+        healedAt,
+        calmAt: Option.getOrElse(reached, () => Number.POSITIVE_INFINITY),
+        unfinished: [...unfinished]
+      }
+    })
+    const { calmAt, healedAt, unfinished } = yield* Effect.provideService(course, KagziClient.KagziClient, client)
+    yield* site.end
+    const final = yield* Effect.flatMap(Store, readFinal).pipe(Effect.provide(database.store))
+    const ledger = Ledger.read(folder)
+    const busy = new Set(
+      ledger.starts.filter(({ externalId }) => externalId.startsWith("busy ")).map(({ runId }) => runId)
+    )
+    return {
+      seed,
+      store,
+      incidents: site.incidents,
+      complaints: [...site.complaints, ...new Set(complaints)],
+      violations: findViolations({
+        ledger,
+        final,
+        databaseSkew: 0,
+        clockError,
+        calmAt,
+        scheduledUntil: healedAt,
+        unfinished,
+        lateness
+      }),
+      runs: final.runs.size,
+      steps: final.steps.length,
+      executions: ledger.executions.length,
+      recoveries: Recovery.measure(ledger, final, site.incidents, busy),
+      took: (performance.now() - begun) / 1_000
+    } satisfies Outcome
+  },
+  Effect.provideService(References.MinimumLogLevel, "Error")
+)

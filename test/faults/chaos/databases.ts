@@ -1,0 +1,116 @@
+/** The database of a trial, and how it fails. */
+import { execFileSync } from "node:child_process"
+import { existsSync, statSync } from "node:fs"
+import { join } from "node:path"
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import { Effect, type Layer, Redacted, Schedule, type Scope } from "effect"
+import * as PostgresStore from "../../../src/store/postgres/PostgresStore.ts"
+import * as SqliteStore from "../../../src/store/sqlite/SqliteStore.ts"
+import type { Store, StoreError } from "../../../src/store/Store.ts"
+import type { Chance } from "../../../src/testing/simulator/Chance.ts"
+import * as CommitCutter from "../../support/commitCutter.ts"
+import { startEmbedded } from "../../support/embeddedPostgres.ts"
+import type { Fault, StoreKind } from "./plan.ts"
+
+export interface Database {
+  /** As servers are told it. */
+  readonly url: string
+  /** Does to it what the fault says, for as long as it lasts. `pid` is that of the server where there is one alone. */
+  readonly suffer: (fault: Fault, pid: () => number) => Effect.Effect<void>
+  /** What it has in the end, when no server has it any more. */
+  readonly store: Layer.Layer<Store, StoreError>
+}
+
+const run = (url: string, statement: string) =>
+  Effect.scoped(
+    Effect.flatMap(PgConnection.make({ url: Redacted.make(url) }), (connection) =>
+      connection.query(statement, [], false)
+    )
+  )
+
+/** A part of them is in the middle of something. */
+const killBackends = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = 'kagzi' AND pid <> pg_backend_pid() AND (state <> 'idle' OR random() < 0.5)`
+
+/** How likely a connection breaks at each commit, and at each thing sent, while they are cut. */
+const cutChance = 0.02
+
+const postgres = (chance: Chance): Effect.Effect<Database, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const server = yield* Effect.acquireRelease(
+      Effect.promise(() => startEmbedded()),
+      ({ remove }) => Effect.promise(remove)
+    )
+    yield* Effect.orDie(run(`${server.url}/postgres`, "CREATE DATABASE kagzi"))
+    const direct = new URL(`${server.url}/kagzi`)
+    const cutter = yield* CommitCutter.make(Number(direct.port), () => chance.fraction())
+    const through = new URL(direct)
+    through.host = cutter.host
+    const start = Effect.tryPromise(server.start).pipe(
+      // what a killed one left behind may take a moment to go
+      Effect.retry({ schedule: Schedule.spaced("300 millis"), times: 50 }),
+      Effect.orDie
+    )
+    return {
+      url: through.href,
+      suffer: ({ kind, lasts }) => {
+        switch (kind) {
+          case "restartDatabase":
+            return Effect.promise(server.stop).pipe(Effect.andThen(Effect.sleep(lasts)), Effect.andThen(start))
+          case "killDatabase":
+            return Effect.promise(server.kill).pipe(Effect.andThen(Effect.sleep(lasts)), Effect.andThen(start))
+          case "killBackends":
+            return Effect.ignore(run(direct.href, killBackends))
+          case "cutCommits":
+            return Effect.sync(() => {
+              cutter.chance = cutChance
+            }).pipe(
+              Effect.andThen(Effect.sleep(lasts)),
+              Effect.andThen(
+                Effect.sync(() => {
+                  cutter.chance = 0
+                })
+              )
+            )
+          default:
+            return Effect.void
+        }
+      },
+      store: PostgresStore.layer(direct.href, { poolSize: 4 })
+    }
+  })
+
+const sizeOf = (path: string): number => (existsSync(path) ? statSync(path).size : 0)
+
+/** The most bytes that a process may write into a file. Beyond it, writing fails as it does on a full disk. */
+export const limitFiles = (pid: number, bytes: number | undefined): void => {
+  // the soft limit alone, which may be raised again
+  execFileSync("prlimit", ["--pid", String(pid), `--fsize=${bytes ?? "unlimited"}:`], { stdio: "ignore" })
+}
+
+const sqlite = (folder: string, chance: Chance): Effect.Effect<Database> =>
+  Effect.sync(() => {
+    const file = join(folder, "kagzi.db")
+    return {
+      url: `sqlite:${file}`,
+      suffer: ({ kind, lasts }, pid) => {
+        if (kind !== "fillDisk") return Effect.void
+        const limit = (bytes: number | undefined) =>
+          Effect.sync(() => {
+            try {
+              limitFiles(pid(), bytes)
+            } catch {
+              // it was killed in between
+            }
+          })
+        return Effect.suspend(() =>
+          // sometimes what is there may still be written over
+          limit(Math.floor(chance.fraction() * sizeOf(`${file}-wal`)))
+        ).pipe(Effect.andThen(Effect.sleep(lasts)), Effect.andThen(limit(undefined)))
+      },
+      store: SqliteStore.layer(file)
+    }
+  })
+
+export const make = (kind: StoreKind, folder: string, chance: Chance): Effect.Effect<Database, never, Scope.Scope> =>
+  kind === "postgres" ? postgres(chance) : sqlite(folder, chance)

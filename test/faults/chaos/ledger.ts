@@ -1,0 +1,41 @@
+/** What the witnesses of all processes see, in one file. */
+import { appendFileSync, existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { type Entries, Ledger, type Notes } from "../../../src/testing/simulator/Ledger.ts"
+
+const pathOf = (folder: string): string => join(folder, "witnesses")
+
+/** Nanoseconds of the clock that all processes of the machine have in common, and that is never set. */
+export const moment = (): number => Number(process.hrtime.bigint())
+
+/** One write to a file opened for appending is never mixed with another, whichever process it comes from. */
+export const notes = (folder: string): Notes => {
+  const to = <Kind extends keyof Entries>(kind: Kind) => ({
+    push: (entry: Entries[Kind]) => appendFileSync(pathOf(folder), `${JSON.stringify({ kind, entry })}\n`)
+  })
+  return {
+    starts: to("starts"),
+    made: to("made"),
+    claims: to("claims"),
+    writes: to("writes"),
+    acknowledged: to("acknowledged"),
+    sightings: to("sightings"),
+    executions: to("executions"),
+    sleeps: to("sleeps"),
+    results: to("results"),
+    scheduled: to("scheduled"),
+    next: moment
+  }
+}
+
+/** Everything so far. Notes of different processes that were taken at the same time may stand in either order. */
+export const read = (folder: string): Ledger => {
+  const ledger = new Ledger()
+  if (!existsSync(pathOf(folder))) return ledger
+  for (const line of readFileSync(pathOf(folder), "utf8").split("\n").slice(0, -1)) {
+    const { entry, kind }: { kind: keyof Entries; entry: never } = JSON.parse(line)
+    ledger[kind].push(entry)
+  }
+  for (const sightings of [ledger.sightings, ledger.acknowledged]) sightings.sort((a, b) => a.order - b.order)
+  return ledger
+}

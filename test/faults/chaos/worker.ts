@@ -1,0 +1,43 @@
+/** A worker process with a witness in it: `node worker.ts <name> <folder of the ledger>`. SIGTERM drains it. */
+import { writeSync } from "node:fs"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Cause, Effect, Exit, Layer, Logger, References, Schedule } from "effect"
+import * as KagziClient from "../../../src/KagziClient.ts"
+import { Witness } from "../../../src/testing/simulator/Witness.ts"
+import { workflows } from "../../../src/testing/simulator/workload.ts"
+import * as Worker from "../../../src/Worker.ts"
+import { notes } from "./ledger.ts"
+import { real, silent } from "./post.ts"
+
+const [name = "", folder = ""] = process.argv.slice(2)
+
+const main = Effect.gen(function* () {
+  const { protocol } = yield* KagziClient.KagziClient
+  const witness = new Witness(notes(folder), real(name), silent)
+  const [first, ...others] = workflows
+  yield* Effect.sync(() => writeSync(1, "working\n"))
+  yield* Worker.run({
+    taskQueue: first.definition.taskQueue,
+    workflows: [witness.workflow(first), ...others.map((workflow) => witness.workflow(workflow))],
+    maxConcurrent: 20,
+    gracePeriod: "2 seconds",
+    hostname: name
+  }).pipe(
+    Effect.provideService(KagziClient.KagziClient, KagziClient.make(witness.protocol(protocol))),
+    // there may be no server yet
+    Effect.retry({ while: ({ _tag }) => _tag === "Unavailable", schedule: Schedule.spaced("200 millis") })
+  )
+}).pipe(
+  Effect.scoped,
+  Effect.provide(KagziClient.KagziClient.layerConfig),
+  Effect.provide(
+    Layer.mergeAll(
+      Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]),
+      Layer.succeed(References.MinimumLogLevel, "Error")
+    )
+  )
+)
+
+NodeRuntime.runMain(main, {
+  teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+})
