@@ -28,7 +28,10 @@ export interface Incident extends Fault {
 export interface Site {
   /** Where clients find the servers. */
   readonly address: string
-  /** Does what the fault says, for as long as it lasts; not to somebody who suffers from another one. */
+  /**
+   * Does what the fault says, for as long as it lasts. Where who is to suffer from it suffers from another one, one of
+   * the same role does in its place, if there is any.
+   */
   readonly suffer: (fault: Fault) => Effect.Effect<void>
   readonly incidents: ReadonlyArray<Incident>
   /** What processes did that nothing explains. */
@@ -212,10 +215,13 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     address: addressFor("clients"),
     incidents,
     complaints,
-    suffer: (fault) =>
+    suffer: (planned) =>
       Effect.suspend(() => {
-        if (busy.has(fault.who)) return Effect.void
-        busy.add(fault.who)
+        const role = [options.servers, options.workers].find((names) => names.includes(planned.who)) ?? []
+        const who = [planned.who, ...role].find((name) => !busy.has(name))
+        if (who === undefined) return Effect.void
+        const fault = { ...planned, who }
+        busy.add(who)
         incidents.push({ ...fault, moment: moment(), workers: touched(fault) })
         return Effect.ensuring(
           act(fault),
