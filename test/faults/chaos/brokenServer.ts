@@ -1,10 +1,10 @@
 /**
- * A server process that is wrong on purpose, as `test/testing/simulator/sabotage.ts` has it, or honest:
+ * A server process that is wrong on purpose, as `test/testing/simulator/sabotage.ts` has it:
  * `node brokenServer.ts <name of the sabotage> server --port <port> --db-url <url>`.
  */
 import { writeSync } from "node:fs"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Effect, Layer } from "effect"
+import { Cause, Effect, Exit, Layer } from "effect"
 import { Engine } from "../../../src/engine/Engine.ts"
 import { KagziServer } from "../../../src/server/index.ts"
 import { environment } from "../../../src/server/environment.ts"
@@ -57,4 +57,6 @@ const main = Effect.gen(function* () {
   return yield* Layer.launch(Layer.provide(ready, served))
 })
 
-NodeRuntime.runMain(main)
+NodeRuntime.runMain(main, {
+  teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1)
+})

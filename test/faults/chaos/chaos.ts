@@ -64,8 +64,8 @@ const pace = 10
 
 /** Runs of all sorts that are started in a second, and runs that are busy all the time. */
 const startsPerSecond = 3
-const busyClients = 6
-const busyRun = { steps: Array.from({ length: 30 }, () => ({ takes: 50, failures: 0 })), sleeps: [] }
+const busyClients = 12
+const busyRun = { steps: Array.from({ length: 30 }, () => ({ takes: 60, failures: 0 })), sleeps: [] }
 
 /** Servers learn the time of a database by asking for it, and answers may be slow where the machine is busy. */
 const clockError = 25

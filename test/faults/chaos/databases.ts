@@ -1,5 +1,4 @@
 /** The database of a trial, and how it fails. */
-import { execFileSync } from "node:child_process"
 import { existsSync, statSync } from "node:fs"
 import { join } from "node:path"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
@@ -9,14 +8,16 @@ import * as SqliteStore from "../../../src/store/sqlite/SqliteStore.ts"
 import type { Store, StoreError } from "../../../src/store/Store.ts"
 import type { Chance } from "../../../src/testing/simulator/Chance.ts"
 import * as CommitCutter from "../../support/commitCutter.ts"
+import { limitFiles } from "../../support/diskSpace.ts"
 import { startEmbedded } from "../../support/embeddedPostgres.ts"
+import type { Child } from "../../support/process.ts"
 import type { Fault, StoreKind } from "./plan.ts"
 
 export interface Database {
   /** As servers are told it. */
   readonly url: string
-  /** Does to it what the fault says, for as long as it lasts. `pid` is that of the server where there is one alone. */
-  readonly suffer: (fault: Fault, pid: () => number) => Effect.Effect<void>
+  /** Does to it what the fault says, for as long as it lasts. `server` is the one there is where there is one alone. */
+  readonly suffer: (fault: Fault, server: () => Child) => Effect.Effect<void>
   /** What it has in the end, when no server has it any more. */
   readonly store: Layer.Layer<Store, StoreError>
 }
@@ -82,31 +83,22 @@ const postgres = (chance: Chance): Effect.Effect<Database, never, Scope.Scope> =
 
 const sizeOf = (path: string): number => (existsSync(path) ? statSync(path).size : 0)
 
-/** The most bytes that a process may write into a file. Beyond it, writing fails as it does on a full disk. */
-export const limitFiles = (pid: number, bytes: number | undefined): void => {
-  // the soft limit alone, which may be raised again
-  execFileSync("prlimit", ["--pid", String(pid), `--fsize=${bytes ?? "unlimited"}:`], { stdio: "ignore" })
-}
-
 const sqlite = (folder: string, chance: Chance): Effect.Effect<Database> =>
   Effect.sync(() => {
     const file = join(folder, "kagzi.db")
     return {
       url: `sqlite:${file}`,
-      suffer: ({ kind, lasts }, pid) => {
+      suffer: ({ kind, lasts }, server) => {
         if (kind !== "fillDisk") return Effect.void
-        const limit = (bytes: number | undefined) =>
-          Effect.sync(() => {
-            try {
-              limitFiles(pid(), bytes)
-            } catch {
-              // it was killed in between
-            }
-          })
-        return Effect.suspend(() =>
+        return Effect.suspend(() => {
+          const child = server()
           // sometimes what is there may still be written over
-          limit(Math.floor(chance.fraction() * sizeOf(`${file}-wal`)))
-        ).pipe(Effect.andThen(Effect.sleep(lasts)), Effect.andThen(limit(undefined)))
+          limitFiles(child, Math.floor(chance.fraction() * sizeOf(`${file}-wal`)))
+          return Effect.ensuring(
+            Effect.sleep(lasts),
+            Effect.sync(() => limitFiles(child, undefined))
+          )
+        })
       },
       store: SqliteStore.layer(file)
     }

@@ -205,7 +205,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
           eachWay(who, (way) => way.stopCutting())
         )
       default:
-        return database.suffer(fault, () => servers[0]?.process().pid ?? 0)
+        return database.suffer(fault, () => servers[0]!.process())
     }
   }
 
@@ -228,7 +228,12 @@ export const make = Effect.fnUntraced(function* (options: Options) {
           Effect.sync(() => busy.delete(fault.who))
         )
       }),
-    end: Effect.forEach([...workers, ...servers], ({ end }) => end, { concurrency: "unbounded", discard: true })
+    // workers give back what they have
+    end: Effect.forEach(
+      [workers, servers],
+      (members) => Effect.forEach(members, ({ end }) => end, { concurrency: "unbounded" }),
+      { discard: true }
+    )
   }
   return site
 })
