@@ -19,7 +19,8 @@ const main = Effect.gen(function* () {
   yield* Worker.run({
     taskQueue: first.definition.taskQueue,
     workflows: [witness.workflow(first), ...others.map((workflow) => witness.workflow(workflow))],
-    maxConcurrent: 20,
+    // so few that all workers always have some
+    maxConcurrent: 6,
     gracePeriod: "2 seconds",
     hostname: name
   }).pipe(
