@@ -3,12 +3,13 @@ import { Option } from "effect"
 import { Command } from "effect/cli"
 import * as Logging from "./logging.ts"
 import { serve } from "./serve.ts"
-import { address, dbUrl, host, otlpEndpoint, port } from "./serverFlags.ts"
+import { address, dbUrl, host, otlpEndpoint, port, retentionSecs } from "./serverFlags.ts"
 
-export const server = Command.make("server", { host, port, dbUrl, otlpEndpoint }, (options) =>
+export const server = Command.make("server", { host, port, dbUrl, retentionSecs, otlpEndpoint }, (options) =>
   serve({
     ...address(options),
     KAGZI_DB_URL: Option.getOrUndefined(options.dbUrl),
+    KAGZI_RETENTION_SECS: Option.getOrUndefined(Option.map(options.retentionSecs, String)),
     KAGZI_OTLP_ENDPOINT: Option.getOrUndefined(options.otlpEndpoint)
   })
 ).pipe(

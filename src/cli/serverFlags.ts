@@ -24,6 +24,18 @@ export const dbUrl = Flag.String("db-url").pipe(
   Flag.optional
 )
 
+export const retentionSecs = Flag.Int("retention-secs").pipe(
+  Flag.withMetavar("seconds"),
+  Flag.withDescription(
+    "How long runs are kept after their end, at least 60; for good unless given [KAGZI_RETENTION_SECS]"
+  ),
+  Flag.filter(
+    (seconds) => seconds >= 60,
+    () => "60 or more"
+  ),
+  Flag.optional
+)
+
 export const otlpEndpoint = Flag.String("otlp-endpoint").pipe(
   Flag.withMetavar("url"),
   Flag.withDescription("Where to export traces, metrics and logs over OTLP: http://HOST:4318 [KAGZI_OTLP_ENDPOINT]"),

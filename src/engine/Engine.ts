@@ -32,6 +32,7 @@ import { WorkingSet } from "./lifecycle/WorkingSet.ts"
 import * as Metrics from "./Metrics.ts"
 import { heed } from "./neighbours.ts"
 import * as Reports from "./reports.ts"
+import { removeEnded } from "./retention.ts"
 import { fireSchedules } from "./scheduler.ts"
 import { Servings } from "./Servings.ts"
 import { mapStoreError } from "./storeErrors.ts"
@@ -51,6 +52,8 @@ export interface Options {
   readonly maximumBatch: number
   /** How many bytes of payloads and failures a page of history holds; a page has at least one step. Default 1 MiB. */
   readonly historyBytes: number
+  /** How long runs are kept after their end. They are kept for good unless given. */
+  readonly retentionMillis?: number
 }
 
 export const defaults: Options = {
@@ -213,6 +216,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   })
   yield* Effect.forkScoped(expireWorkers(store, committer, options.staleMillis))
   yield* Effect.forkScoped(fireSchedules({ store, committer, newId, bell: schedulesChanged }))
+  if (options.retentionMillis !== undefined) yield* Effect.forkScoped(removeEnded(store, options.retentionMillis))
   const { hints } = store
   if (hints !== undefined) {
     const { staleMillis } = options

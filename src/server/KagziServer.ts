@@ -12,7 +12,7 @@ import { environment } from "./environment.ts"
 import * as Handlers from "./handlers/index.ts"
 import { makeRequestHandler } from "./http.ts"
 import { listen } from "./listener.ts"
-import { longestPollMillis, MaxPayloadBytes } from "./Settings.ts"
+import { longestPollMillis, longestRetentionMillis, MaxPayloadBytes, shortestRetentionMillis } from "./Settings.ts"
 import { StartError } from "./StartError.ts"
 import * as Stores from "./stores.ts"
 
@@ -31,6 +31,15 @@ export interface EngineOptions {
   readonly lease?: Duration.Input
   /** How long a worker may be silent before it counts as gone. At least two heartbeats; by default 30 seconds. */
   readonly staleAfter?: Duration.Input
+  /**
+   * How long runs are kept after their end. At least 1 minute; for good unless given.
+   *
+   * **Gotchas**
+   *
+   * Whatever asks for a run that was removed hears that there is none, and a start with its id starts a new one, also
+   * with `return-finished`. Keep runs longer than anybody may ask for them, or start the same thing again.
+   */
+  readonly retention?: Duration.Input
   /** The most bytes of one input or output. By default 2097152; a whole request has room for 4194304. */
   readonly maxPayloadBytes?: number
 }
@@ -99,7 +108,13 @@ export const layerEngine = (options: EngineOptions = {}): Layer.Layer<Engine.Eng
           return yield* new StartError({ reason: "BadConfig", message })
         }
       }
+      const { retention } = options
       const engine = Engine.layer({
+        ...(retention === undefined
+          ? {}
+          : {
+              retentionMillis: yield* millis(retention, "retention", 0, shortestRetentionMillis, longestRetentionMillis)
+            }),
         heartbeatMillis,
         leaseMillis,
         staleMillis,
@@ -166,7 +181,7 @@ export const layerListening = (
 /**
  * A server with options from the environment: `KAGZI_DB_URL` (`sqlite:./kagzi.db`, see `fromUrl`), `KAGZI_SERVER_HOST` (127.0.0.1),
  * `KAGZI_SERVER_PORT` (50051), `KAGZI_WORKER_POLL_TIMEOUT_SECS` (60), `KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS` (10),
- * `KAGZI_WORKER_LEASE_SECS` (60), `KAGZI_WORKER_STALE_SECS` (30), `KAGZI_MAX_PAYLOAD_BYTES` (2097152) and
- * `KAGZI_OTLP_ENDPOINT` (none).
+ * `KAGZI_WORKER_LEASE_SECS` (60), `KAGZI_WORKER_STALE_SECS` (30), `KAGZI_RETENTION_SECS` (none),
+ * `KAGZI_MAX_PAYLOAD_BYTES` (2097152) and `KAGZI_OTLP_ENDPOINT` (none).
  */
 export const layerConfig: Layer.Layer<KagziServer, StartError> = Layer.unwrap(Effect.map(environment, layer))

@@ -2,7 +2,7 @@
 import { Config, Duration, Effect, Option, Schema } from "effect"
 import type { Options } from "./KagziServer.ts"
 import { maxMessageBytes } from "./errorEncoding.ts"
-import { longestPollMillis } from "./Settings.ts"
+import { longestPollMillis, longestRetentionMillis, shortestRetentionMillis } from "./Settings.ts"
 import { StartError } from "./StartError.ts"
 import { fromUrl } from "./stores.ts"
 
@@ -21,6 +21,9 @@ const variables = Config.all({
   heartbeatInterval: seconds("KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS"),
   lease: seconds("KAGZI_WORKER_LEASE_SECS"),
   staleAfter: seconds("KAGZI_WORKER_STALE_SECS"),
+  retention: Config.option(
+    whole("KAGZI_RETENTION_SECS", shortestRetentionMillis / 1000, longestRetentionMillis / 1000)
+  ),
   otlpEndpoint: Config.option(Config.URL("KAGZI_OTLP_ENDPOINT")),
   maxPayloadBytes: Config.option(whole("KAGZI_MAX_PAYLOAD_BYTES", 1, maxMessageBytes))
 })
@@ -44,6 +47,7 @@ export const environment: Effect.Effect<Options, StartError> = Effect.gen(functi
     ...present("heartbeatInterval", found.heartbeatInterval, Duration.seconds),
     ...present("lease", found.lease, Duration.seconds),
     ...present("staleAfter", found.staleAfter, Duration.seconds),
+    ...present("retention", found.retention, Duration.seconds),
     ...present("otlpEndpoint", found.otlpEndpoint, String),
     ...present("maxPayloadBytes", found.maxPayloadBytes, same)
   }

@@ -215,6 +215,30 @@ export interface Changes {
   readonly deleteSchedules: ReadonlyArray<string>
 }
 
+/** Ended runs to remove: those of a namespace that ended like that, at `endedBy` or before, after the one at the cursor. */
+export interface Removable {
+  readonly namespace: string
+  /** One of those that runs end in. */
+  readonly status: Run.Status
+  readonly endedBy: number
+  readonly after?: Cursor
+}
+
+/** The most that one transaction removes: rows of runs and steps, and bytes of payloads. */
+export interface RemovalRoom {
+  readonly rows: number
+  readonly bytes: number
+}
+
+export interface Removal {
+  /** How many runs are gone. */
+  readonly removed: number
+  /** Whether steps of a run that is gone are left, for `removeLeftSteps`. */
+  readonly stepsLeft: boolean
+  /** Where to go on. Absent when all were looked at. */
+  readonly next?: Cursor
+}
+
 /** How many runs of a type are in a status on a queue. */
 export interface RunCount {
   readonly namespace: string
@@ -410,6 +434,14 @@ export interface Shape {
     limit: number,
     after?: Cursor
   ) => Effect.Effect<ReadonlyArray<ScheduleRecord & { readonly nextFireAt: number }>, StoreError>
+  /**
+   * Removes runs that have ended, with all that belongs to them, in one transaction, oldest first: as many as there is
+   * room for. A run that is larger than that is gone at once like others, and its steps are left for `removeLeftSteps`;
+   * nobody sees them. Whoever else works on runs is not waited for: what others hold is passed over.
+   */
+  readonly removeEnded: (which: Removable, room: RemovalRoom) => Effect.Effect<Removal, StoreError>
+  /** Removes some of the steps that are left of removed runs. Answers whether there may be more. */
+  readonly removeLeftSteps: (room: RemovalRoom) => Effect.Effect<boolean, StoreError>
   /** When the worker not OFFLINE that was silent longest was last heard of. */
   readonly quietest: Effect.Effect<Option.Option<number>, StoreError>
   /** Runs a query that touches the database. */

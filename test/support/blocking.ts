@@ -156,5 +156,7 @@ const called = [
   "getSchedule",
   "listSchedules",
   "countSchedules",
-  "schedulesByDue"
+  "schedulesByDue",
+  "removeEnded",
+  "removeLeftSteps"
 ] satisfies ReadonlyArray<keyof Shape>

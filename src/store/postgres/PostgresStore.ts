@@ -21,6 +21,7 @@ import { migrate } from "./migrate.ts"
 import * as limits from "./queries/limits.ts"
 import * as listings from "./queries/listings.ts"
 import * as reads from "./queries/reads.ts"
+import * as removal from "./queries/removal.ts"
 import * as runListings from "./queries/runListings.ts"
 import * as Reads from "./Reads.ts"
 import * as Time from "./Time.ts"
@@ -90,6 +91,13 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     listSchedules: (filter, page) => list(listings.schedules(filter, page)),
     countSchedules: (namespace) => read(reads.countSchedules(namespace)),
     schedulesByDue: (limit, after) => read(listings.schedulesByDue(limit, after)),
+    removeEnded: (which, room) =>
+      Effect.tap(read(removal.removeEnded(which, room)), ({ removed }) =>
+        Effect.sync(() => {
+          if (removed > 0) compaction.removed()
+        })
+      ),
+    removeLeftSteps: (room) => read(removal.removeLeftSteps(room)),
     quietest: find(reads.quietest),
     ping: read(reads.ping)
   }

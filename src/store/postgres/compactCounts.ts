@@ -26,6 +26,8 @@ const compact: Read<void> = {
 export interface Compaction {
   /** To be told of every transaction. */
   readonly committed: (changes: Changes) => void
+  /** To be told when runs were removed. */
+  readonly removed: () => void
 }
 
 export const compactCounts = Effect.fnUntraced(function* (
@@ -42,9 +44,13 @@ export const compactCounts = Effect.fnUntraced(function* (
       yield* Effect.sleep(pauseMillis)
     }).pipe(Effect.forever)
   )
+  const counted = () => {
+    if (++transactions >= worthwhile) bell.openUnsafe()
+  }
   return {
     committed: ({ insertRuns, updateRuns }) => {
-      if (insertRuns.length + updateRuns.length > 0 && ++transactions >= worthwhile) bell.openUnsafe()
-    }
+      if (insertRuns.length + updateRuns.length > 0) counted()
+    },
+    removed: counted
   }
 })

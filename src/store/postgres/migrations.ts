@@ -202,5 +202,10 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
         END
       $$`
     ]
+  },
+  {
+    name: "removals",
+    // runs that are gone while some of their steps are left
+    statements: ['CREATE TABLE removals (run_id text COLLATE "C" PRIMARY KEY)']
   }
 ]

@@ -19,6 +19,7 @@ import * as limits from "./queries/limits.ts"
 import * as listings from "./queries/listings.ts"
 import { load } from "./queries/load.ts"
 import { endedRuns, lostRuns } from "./queries/lookups.ts"
+import * as removal from "./queries/removal.ts"
 import * as runs from "./queries/runs.ts"
 import { save } from "./queries/save.ts"
 import * as schedules from "./queries/schedules.ts"
@@ -40,6 +41,7 @@ export const make = ({ attempt, file, lengthenLog, prepare, rollback: undo }: Da
     steps: steps.make(prepare),
     workers: workers.make(prepare)
   }
+  const removals = removal.make(prepare, queries.counts)
   const lists = listings.make(prepare, queries.runs, queries.steps)
   const begin = prepare("BEGIN IMMEDIATE")
   const commit = prepare("COMMIT")
@@ -64,6 +66,19 @@ export const make = ({ attempt, file, lengthenLog, prepare, rollback: undo }: Da
 
   const read = <A>(query: () => A): Effect.Effect<A, StoreError> =>
     Effect.suspend(() => Effect.fromResult(attempt(query)))
+
+  /** A transaction that decides nothing. */
+  const write = <A>(work: () => A): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() => {
+      const written = attempt(() => {
+        begin.run()
+        const value = work()
+        commit.run()
+        return value
+      })
+      if (Result.isFailure(written)) rollback()
+      return Effect.fromResult(written)
+    })
 
   const transact = <A>(
     wants: Parameters<Shape["transact"]>[0],
@@ -151,6 +166,8 @@ export const make = ({ attempt, file, lengthenLog, prepare, rollback: undo }: Da
     listSchedules: (filter, page) => read(() => queries.schedules.list(filter, page)),
     countSchedules: (namespace) => read(() => queries.schedules.total(namespace)),
     schedulesByDue: (limit, after) => read(() => queries.schedules.byDue(limit, after)),
+    removeEnded: (which, room) => write(() => removals.removeEnded(which, room)),
+    removeLeftSteps: (room) => write(() => removals.removeLeftSteps(room)),
     quietest: read(() => Option.fromUndefinedOr(queries.workers.quietest())),
     ping: read(() => {
       touch.get()

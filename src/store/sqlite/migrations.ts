@@ -184,5 +184,10 @@ export const migrations: ReadonlyArray<string> = [
   CREATE INDEX schedules_due ON schedules (next_fire_at, schedule_id) WHERE enabled = 1 AND next_fire_at IS NOT NULL;
   CREATE INDEX schedules_by_age ON schedules (namespace, created_at, schedule_id);
   CREATE INDEX schedules_by_queue ON schedules (namespace, task_queue, created_at, schedule_id);
+  `,
+  `
+  -- Runs that are gone while some of their steps are left, by the key of their row. As long as there is one, no other run
+  -- is removed, and it is not the newest: so its key is not given to a new run.
+  CREATE TABLE removals (seq INTEGER PRIMARY KEY);
   `
 ]

@@ -24,6 +24,12 @@ export class Conditions {
     return this
   }
 
+  /** Takes whatever `condition` says of the value. */
+  that(value: Parameter, condition: (param: string) => string): this {
+    this.#texts.push(condition(this.param(value)))
+    return this
+  }
+
   get sql(): string {
     return this.#texts.length === 0 ? "" : `WHERE ${this.#texts.join(" AND ")}`
   }

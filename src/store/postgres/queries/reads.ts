@@ -57,7 +57,9 @@ const sql = {
     WHERE p.place = 1 OR p.total <= $2 ORDER BY r.run_id`,
   lostRuns: `SELECT ${prefixed("r", runColumns)} FROM unnest($1::text[], $2::bigint[]) AS w (run_id, lease)
     JOIN runs AS r ON r.run_id = w.run_id WHERE r.status <> 2 OR r.lease_epoch <> w.lease`,
-  step: `SELECT ${stepColumns.join(", ")} FROM steps WHERE step_id = $1 AND namespace = $2`,
+  // steps of a run that is gone may be left for a while
+  step: `SELECT ${stepColumns.join(", ")} FROM steps WHERE step_id = $1 AND namespace = $2
+    AND EXISTS (SELECT 1 FROM runs AS r WHERE r.run_id = steps.run_id)`,
   // Older attempts are skipped in the index. A page is cut where its bytes are over the limit; the step after it, which
   // is looked at to know of it, is not sent.
   history: `SELECT ${prefixed("s", stepColumns)}, p.followed FROM (

@@ -55,6 +55,8 @@ const stepConditions = (filter: StepFilter) =>
     .equals("run_id", text(filter.runId))
     .equals("namespace", text(filter.namespace))
     .equals("name", optional(filter.name, text))
+    // some may be left of a run that is gone
+    .that(text(filter.runId), (runId) => `EXISTS (SELECT 1 FROM runs AS r WHERE r.run_id = ${runId})`)
 
 const stepPages: Sized = {
   columns: prefixed("t", stepColumns),

@@ -2,9 +2,9 @@
  * How many runs there are of each kind. Kept with every transaction, so that asking costs nothing, however many runs
  * there are: the only writer knows each row before and after.
  */
-import type { RunCount, RunRecord } from "../../Store.ts"
+import type { RunCount } from "../../Store.ts"
 import { runStatus, runStatuses } from "../../rows/codes.ts"
-import { runCountChanges } from "../../rows/runCounts.ts"
+import { type Moved, runCountChanges } from "../../rows/runCounts.ts"
 import type { Prepare } from "../database.ts"
 
 export const sql = {
@@ -22,8 +22,8 @@ type CountRow = readonly [namespace: string, taskQueue: string, workflowType: st
 export interface Counts {
   /** The counts of one namespace, or of all. */
   readonly read: (namespace: string | undefined) => ReadonlyArray<RunCount>
-  /** Notes runs that were written, each with the row as it was, if there was one. */
-  readonly moved: (runs: Iterable<readonly [before: RunRecord | undefined, after: RunRecord]>) => void
+  /** Notes runs that were written or removed. */
+  readonly moved: (runs: Iterable<Moved>) => void
 }
 
 export const make = (prepare: Prepare): Counts => {
