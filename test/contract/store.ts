@@ -5,6 +5,7 @@ import type { Store, StoreError } from "../../src/store/Store.ts"
 import { caseOf } from "./store/case.ts"
 import { admin } from "./store/admin.ts"
 import { reads } from "./store/reads.ts"
+import { removal } from "./store/removal.ts"
 import { rollbacks } from "./store/rollbacks.ts"
 import { schedules } from "./store/schedules.ts"
 import { transactions } from "./store/transactions.ts"
@@ -20,5 +21,6 @@ export const storeContract = (name: string, layer: Layer.Layer<Store, StoreError
     reads(test)
     admin(test)
     schedules(test)
+    removal(test)
   })
 }

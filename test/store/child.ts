@@ -1,15 +1,17 @@
 /**
  * A process of its own that holds a store, of that file or PostgreSQL database: `node child.ts hold <store>` says
  * `ready` and waits, `node child.ts write <store> <first>` writes one run after the other, each with a step, and says
- * its number when it is acknowledged. Either says why when it fails.
+ * its number when it is acknowledged, `node child.ts remove <store>` removes ended runs in small transactions and says how
+ * many each has removed. Each says why when it fails.
  */
 import { writeSync } from "node:fs"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import * as PostgresStore from "../../src/store/postgres/PostgresStore.ts"
 import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
+import { type Cursor, type Removable, Store } from "../../src/store/Store.ts"
 import { write } from "../contract/store/fixtures.ts"
-import { written } from "./written.ts"
+import { smallRoom, written } from "./written.ts"
 
 const [mode, place = "", first] = process.argv.slice(2)
 
@@ -24,9 +26,22 @@ const writeAll = Effect.gen(function* () {
   }
 })
 
+const removeAll = Effect.gen(function* () {
+  const store = yield* Store
+  const which: Removable = { namespace: "default", status: "COMPLETED", endedBy: Number.MAX_SAFE_INTEGER }
+  let after: Cursor | undefined
+  do {
+    const removal = yield* store.removeEnded(after === undefined ? which : { ...which, after }, smallRoom)
+    yield* say(String(removal.removed))
+    if (removal.stepsLeft) while (yield* store.removeLeftSteps(smallRoom)) yield* say("0")
+    after = removal.next
+  } while (after !== undefined)
+  yield* say("done")
+})
+
 NodeRuntime.runMain(
   Effect.provide(
-    mode === "hold" ? hold : writeAll,
+    mode === "hold" ? hold : mode === "remove" ? removeAll : writeAll,
     place.startsWith("postgres:") ? PostgresStore.layer(place) : SqliteStore.layer(place)
   ).pipe(Effect.catch((error) => say(`failed: ${error.message}`)))
 )

@@ -5,6 +5,7 @@ import { open } from "../../src/store/sqlite/database.ts"
 import { sql as counts } from "../../src/store/sqlite/queries/counts.ts"
 import { sql as limits } from "../../src/store/sqlite/queries/limits.ts"
 import { runPage, stepPage } from "../../src/store/sqlite/queries/listings.ts"
+import { sql as removal } from "../../src/store/sqlite/queries/removal.ts"
 import { sql as runs, updates } from "../../src/store/sqlite/queries/runs.ts"
 import { schedulePage, sql as schedules } from "../../src/store/sqlite/queries/schedules.ts"
 import { sql as steps } from "../../src/store/sqlite/queries/steps.ts"
@@ -68,6 +69,23 @@ const expected: { readonly [group: string]: { readonly [query: string]: Readonly
     insert: [],
     remove: ["worker_limits_by_worker (worker_id=?)"]
   },
+  removal: {
+    ended: ["runs_by_status (namespace=? AND status=? AND (created_at,run_id)>(?,?) AND created_at<?)"],
+    newest: [""],
+    inputBytes: ["INTEGER PRIMARY KEY"],
+    outputBytes: ["INTEGER PRIMARY KEY"],
+    steps: ["steps_by_age (run=?)"],
+    run: ["INTEGER PRIMARY KEY"],
+    progress: ["INTEGER PRIMARY KEY"],
+    input: ["INTEGER PRIMARY KEY"],
+    output: ["INTEGER PRIMARY KEY"],
+    step: ["INTEGER PRIMARY KEY"],
+    stepInput: ["INTEGER PRIMARY KEY"],
+    stepOutput: ["INTEGER PRIMARY KEY"],
+    left: everything,
+    leave: [],
+    done: ["INTEGER PRIMARY KEY"]
+  },
   schedules: {
     byId: [scheduleId],
     get: [scheduleId, "INTEGER PRIMARY KEY"],
@@ -105,6 +123,7 @@ const expected: { readonly [group: string]: { readonly [query: string]: Readonly
 const queries = {
   counts,
   limits,
+  removal,
   runs,
   updates,
   schedules,
