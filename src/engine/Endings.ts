@@ -7,8 +7,11 @@ import type { Changes, RunRecord } from "../store/Store.ts"
 /** A run as it is when it has ended. */
 export type EndedRun = Omit<Run, "input">
 
-/** Is given the run, or nothing when there is nobody any more who could tell of its end. */
-export type OnEnd = (ended: EndedRun | undefined) => void
+/**
+ * Is given the run; "missing" when there was none with that id at a time, so that it may have ended and been removed; or
+ * nothing when there is nobody any more who could tell of its end.
+ */
+export type OnEnd = (ended: EndedRun | "missing" | undefined) => void
 
 export class Endings {
   readonly #waiting = new Registry<string, Set<OnEnd>>()
@@ -26,8 +29,16 @@ export class Endings {
 
   /** To be told of a run that has ended. */
   ended(run: RunRecord, output: Payload | undefined): void {
-    const ended = output === undefined ? run : { ...run, output }
-    for (const onEnd of Array.from(this.#waiting.get(run.runId) ?? [])) onEnd(ended)
+    this.#tell(run.runId, output === undefined ? run : { ...run, output })
+  }
+
+  /** To be told of a run that was not found. */
+  missing(runId: string): void {
+    this.#tell(runId, "missing")
+  }
+
+  #tell(runId: string, ended: EndedRun | "missing"): void {
+    for (const onEnd of Array.from(this.#waiting.get(runId) ?? [])) onEnd(ended)
   }
 
   isAwaited(runId: string): boolean {

@@ -242,11 +242,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
     // Subscribed before the run is read, so that an end between the two is not missed.
     const unsubscribe = endings.subscribe(runId, (ended) => {
       if (ended === undefined) settle(Result.fail(Committer.stopped))
+      else if (ended === "missing") ask()
       else if (ended.namespace === namespace) settle(Result.succeed(ended))
     })
-    // One that is held here has not ended, as far as is known. If another server has ended it, that is found out because
-    // it is held: who waits for its end by then is told too.
-    if (!servings.isHeld(namespace, runId)) {
+    // After the commands before: a run that is being started is there then.
+    const ask = (): void => {
       committer.submit({ _tag: "FindRun", namespace, runId }, (reply) => {
         if (Result.isFailure(reply)) settle(Result.fail(reply.failure))
         else if (waits && isTerminal(reply.success.status)) {
@@ -254,6 +254,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
         }
       })
     }
+    // One that is held here has not ended, as far as is known. If another server has ended it, that is found out because
+    // it is held: who waits for its end by then is told too.
+    if (!servings.isHeld(namespace, runId)) ask()
     return stop
   }
 

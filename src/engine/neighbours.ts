@@ -12,6 +12,8 @@
  * | the end of an awaited run, a held run that was ended or taken away | the next look, later ones where more than 10,000 are awaited or held |
  * | a worker that is to drain | its next heartbeat |
  *
+ * An end that is found so late that the run was removed meanwhile is told as what it is by then: there is no such run.
+ *
  * A look comes every 4 to 6 seconds. Of each queue that workers wait on it asks once for runs, and as long as there are
  * some; of runs it asks for 1,000 at a time.
  */
@@ -41,7 +43,7 @@ const spreadMillis = 100
 const retryMillis = 1_000
 
 export interface Needs {
-  readonly store: Pick<Shape, "now" | "endedRuns" | "lostRuns">
+  readonly store: Pick<Shape, "now" | "endedRuns" | "missingRuns" | "lostRuns">
   readonly hints: Stream.Stream<Hint>
   readonly waiters: Waiters
   readonly endings: Endings
@@ -79,6 +81,8 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
   const { endings, schedulesChanged, servings, store, waiters } = needs
   /** What is to be asked for, by id: once, however long the store can't be read. */
   const awaited = new Set<string>()
+  /** Awaited runs whose end may have been missed for so long that they were removed since. */
+  const doubtful = new Set<string>()
   const held = new Set<string>()
   const workers = new Set<string>()
   let isMissed = false
@@ -146,6 +150,20 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
     }
   })
 
+  const askForMissing = Effect.gen(function* () {
+    while (doubtful.size > 0) {
+      const page = take(doubtful, pageRuns).filter((runId) => endings.isAwaited(runId))
+      // most were told of their end just before
+      if (page.length === 0) continue
+      const missing = yield* Effect.onError(store.missingRuns(page), () =>
+        Effect.sync(() => {
+          for (const runId of page) doubtful.add(runId)
+        })
+      )
+      for (const runId of missing) yield* guarded(() => endings.missing(runId))
+    }
+  })
+
   const askForLost = Effect.gen(function* () {
     while (held.size > 0) {
       const page = take(held, pageRuns)
@@ -185,13 +203,17 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
       yield* guarded(() => {
         waiters.ringAll()
         schedulesChanged.openUnsafe()
-        for (const runId of endings.awaited()) awaited.add(runId)
+        for (const runId of endings.awaited()) {
+          awaited.add(runId)
+          doubtful.add(runId)
+        }
         for (const { runId } of servings.held()) held.add(runId)
         for (const workerId of servings.workerIds()) workers.add(workerId)
       })
     }
     yield* askForLost
     yield* askForEnded
+    yield* askForMissing
     yield* askForWorkers
   }).pipe(
     Effect.catch((error: StoreError) =>
@@ -210,7 +232,11 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
     yield* guarded(() => {
       waiters.look()
       schedulesChanged.openUnsafe()
-      for (const runId of nextAwaited(lookRuns)) if (endings.isAwaited(runId)) awaited.add(runId)
+      for (const runId of nextAwaited(lookRuns)) {
+        if (!endings.isAwaited(runId)) continue
+        awaited.add(runId)
+        doubtful.add(runId)
+      }
       for (const { runId } of nextHeld(lookRuns)) held.add(runId)
       if (awaited.size + held.size > 0) bell.openUnsafe()
       servings.replaceSilent(now - needs.staleMillis, now)

@@ -369,6 +369,8 @@ export interface Shape {
     },
     StoreError
   >
+  /** Of those ids the ones that no run has, because it was removed or is not there yet. */
+  readonly missingRuns: (runIds: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>, StoreError>
   /** Of those runs the ones that are not RUNNING under that lease. */
   readonly lostRuns: (
     held: ReadonlyArray<{ readonly runId: string; readonly lease: number }>

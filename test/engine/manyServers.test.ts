@@ -517,4 +517,43 @@ describe("servers of one database", () => {
       assert.isAbove(a!.heard.filter(({ _tag }) => _tag === "Missed").length, missed)
     }).pipe(Effect.scoped)
   )
+
+  it.live("tell who waits for a run that it ended and was removed before they heard of it", () =>
+    Effect.gen(function* () {
+      const [a, b] = yield* servers(2, { deaf: true })
+      const { runId } = yield* start(bench(a!))
+      const waiting = yield* Effect.forkChild(ended(b!, runId), { startImmediately: true })
+      const long = yield* Effect.forkChild(Effect.flip(b!.engine.awaitRun("default", runId, 30_000)))
+      const task = yield* claim(bench(a!), yield* register(bench(a!)))
+      yield* a!.engine.execute({ _tag: "CompleteRun", ...heldOf(task!), output: payload("1") })
+      const which = { namespace: "default", status: "COMPLETED", endedBy: Number.MAX_SAFE_INTEGER } as const
+      assert.strictEqual((yield* a!.store.removeEnded(which, { rows: 10, bytes: 1_000 })).removed, 1)
+      const { failure } = (yield* Effect.timeout(Fiber.join(waiting), "12 seconds")) as { failure: { _tag: string } }
+      assert.strictEqual(failure._tag, "NotFound")
+      assert.strictEqual((yield* Effect.timeout(Fiber.join(long), "12 seconds"))._tag, "NotFound")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("remove ended runs at the same time, each once, while others are started and ended", () =>
+    Effect.gen(function* () {
+      // all that have ended are to be removed at once
+      const three = yield* servers(3, { retentionMillis: 1 })
+      const kept = yield* start(bench(three[0]!), { taskQueue: "other" })
+      yield* Effect.forEach(
+        Array.from({ length: 600 }, (_, n) => three[n % 3]!),
+        (on) =>
+          Effect.gen(function* () {
+            const { runId } = yield* start(bench(on))
+            yield* on.engine.execute({ _tag: "TerminateRun", namespace: "default", runId, reason: "enough" })
+          }),
+        { concurrency: 50, discard: true }
+      )
+      const count = Effect.map(three[1]!.engine.stats(), ({ runs }) => runs)
+      yield* Effect.timeout(
+        Effect.repeat(Effect.tap(count, Effect.sleep("20 millis")), { until: (runs) => runs === 1 }),
+        "20 seconds"
+      )
+      assert.deepStrictEqual(yield* query(url, "SELECT run_id FROM kagzi.runs"), [{ run_id: kept.runId }])
+    }).pipe(quietly, Effect.scoped)
+  )
 })

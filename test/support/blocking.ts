@@ -157,6 +157,7 @@ const called = [
   "listSchedules",
   "countSchedules",
   "schedulesByDue",
+  "missingRuns",
   "removeEnded",
   "removeLeftSteps"
 ] satisfies ReadonlyArray<keyof Shape>

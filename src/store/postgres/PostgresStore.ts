@@ -70,6 +70,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     getInput: (runId) => find(reads.input(runId)),
     getOutput: (runId) => find(reads.output(runId)),
     endedRuns: (runIds) => read(reads.endedRuns(runIds)),
+    missingRuns: (runIds) => read(reads.missingRuns(runIds)),
     lostRuns: (held) => read(reads.lostRuns(held)),
     getRunByExternalId: (namespace, externalId) =>
       atNow((now) => find(reads.runByExternalId(namespace, externalId, now))),

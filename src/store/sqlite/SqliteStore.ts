@@ -130,6 +130,7 @@ export const make = ({ attempt, file, lengthenLog, prepare, rollback: undo }: Da
     getOutput: (runId) =>
       read(() => Option.flatMapNullishOr(Option.fromUndefinedOr(queries.runs.byId(runId)), queries.runs.output)),
     endedRuns: (runIds) => read(() => endedRuns(queries.runs, runIds)),
+    missingRuns: (runIds) => read(() => runIds.filter((runId) => queries.runs.byId(runId) === undefined)),
     lostRuns: (held) => read(() => lostRuns(queries.runs, held)),
     getRunByExternalId: (namespace, externalId) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>

@@ -1,8 +1,13 @@
 /** Runs that have ended are removed with all that belongs to them, and nothing else is. */
 import { assert, describe } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type { RunRecord } from "../../../src/store/Store.ts"
-import { type Removable, type RemovalRoom, Store } from "../../../src/store/Store.ts"
+import {
+  type Removable,
+  type RemovalRoom,
+  type RunRecord,
+  type ScheduleRecord,
+  Store
+} from "../../../src/store/Store.ts"
 import type { Case } from "./case.ts"
 import { at, endedRun, fullStep, id, noChanges, noWants, payload, runOf, see, stepOf, write } from "./fixtures.ts"
 
@@ -11,6 +16,24 @@ const roomy: RemovalRoom = { rows: 100, bytes: 1_000_000 }
 /** A run that has ended that many milliseconds after its start. */
 const ended = (n: number, after = 10, over: Partial<RunRecord> = {}) =>
   endedRun(n, { createdAt: at + n, finishedAt: at + n + after, stepCount: 1, sequence: 1, ...over })
+
+const schedule = (scheduleId: string): ScheduleRecord => ({
+  scheduleId,
+  namespace: "default",
+  createdAt: at,
+  taskQueue: "orders",
+  workflowType: "Order",
+  cronExpr: "* * * * *",
+  timezone: "UTC",
+  version: "1",
+  enabled: true,
+  maxCatchup: 1,
+  overlap: "allow",
+  updatedAt: at,
+  totalRuns: 0,
+  successfulRuns: 0,
+  failedRuns: 0
+})
 
 const completed: Removable = { namespace: "default", status: "COMPLETED", endedBy: at + 1_000 }
 
@@ -64,7 +87,7 @@ export const removal = (test: Case) => {
     test(
       "are removed with steps, payloads and ids when they ended by then, and no others",
       Effect.gen(function* () {
-        const { endedRuns, getInput, getOutput, getRun, getRunByExternalId, lostRuns } = yield* store
+        const { endedRuns, getInput, getOutput, getRun, getRunByExternalId, lostRuns, missingRuns } = yield* store
         const large = payload("y".repeat(5_000))
         yield* write({
           insertRuns: [
@@ -93,6 +116,7 @@ export const removal = (test: Case) => {
         assert.isTrue(Option.isNone(yield* getOutput(id(1))))
         assert.deepStrictEqual(yield* lostRuns([{ runId: id(1), lease: 1 }]), [])
         assert.deepStrictEqual((yield* endedRuns([id(1)])).runs, [])
+        assert.deepStrictEqual(yield* missingRuns([id(3), id(1), id(2)]), [id(1)])
         assert.deepStrictEqual((yield* see({ runs: new Set([id(1)]), stepIds: new Set([id(11)]) })).steps, [])
         assert.deepStrictEqual(yield* stepsSeen(1, 11, 12), [0, 0, 0])
         assert.deepStrictEqual(yield* stepsSeen(2, 21), [1, 1, 1])
@@ -120,6 +144,21 @@ export const removal = (test: Case) => {
         yield* removeAll({ ...completed, status: "CANCELLED" })
         yield* removeAll({ ...completed, endedBy: at + 20_000 })
         assert.deepStrictEqual(yield* counts, ["default PENDING 1"])
+      })
+    )
+    test(
+      "stay in the numbers of runs of their schedule",
+      Effect.gen(function* () {
+        const { getSchedule, listRuns } = yield* store
+        const scheduleId = id(702)
+        yield* write({ insertSchedules: [schedule(scheduleId)], insertRuns: [ended(1, 10, { scheduleId, slot: at })] })
+        yield* write({ countScheduleRuns: [{ scheduleId, total: 1, successful: 1, failed: 0 }] })
+        assert.deepStrictEqual(yield* removeAll(), [1])
+        const found = Option.getOrThrow(yield* getSchedule("default", scheduleId))
+        assert.deepStrictEqual([found.totalRuns, found.successfulRuns], [1, 1])
+        const { items } = yield* listRuns({ namespace: "default", scheduleId }, { limit: 9, count: false })
+        assert.deepStrictEqual(items, [])
+        assert.deepStrictEqual((yield* see({ slots: [{ scheduleId, from: at, to: at }] })).slots, [])
       })
     )
     test(

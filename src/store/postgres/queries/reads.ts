@@ -55,6 +55,8 @@ const sql = {
       WINDOW places AS (ORDER BY run_id)
     ) AS p JOIN runs AS r ON r.run_id = p.run_id
     WHERE p.place = 1 OR p.total <= $2 ORDER BY r.run_id`,
+  missingRuns: `SELECT w.run_id FROM unnest($1::text[]) AS w (run_id)
+    WHERE NOT EXISTS (SELECT 1 FROM runs AS r WHERE r.run_id = w.run_id)`,
   lostRuns: `SELECT ${prefixed("r", runColumns)} FROM unnest($1::text[], $2::bigint[]) AS w (run_id, lease)
     JOIN runs AS r ON r.run_id = w.run_id WHERE r.status <> 2 OR r.lease_epoch <> w.lease`,
   // steps of a run that is gone may be left for a while
@@ -132,6 +134,12 @@ export const endedRuns = (runIds: ReadonlyArray<string>): Read<Effect.Success<Re
     }),
     hasMore: rows.at(-1)?.at(-1) === true
   })
+})
+
+export const missingRuns = (runIds: ReadonlyArray<string>): Read<ReadonlyArray<string>> => ({
+  sql: sql.missingRuns,
+  params: [texts(runIds)],
+  decode: (rows) => rows.map((row) => row[0] as string)
 })
 
 export const lostRuns = (
