@@ -4,7 +4,7 @@ import { isTerminal } from "../Run.ts"
 import type { Cursor, Removable, RemovalRoom, Shape, StoreError } from "../store/Store.ts"
 import { logStoreError } from "./storeErrors.ts"
 
-/** One transaction with that much takes a few milliseconds, where others may have to wait for it. */
+/** One transaction with that much takes two or three milliseconds, for which others may have to wait. */
 const room: RemovalRoom = { rows: 250, bytes: 1_048_576 }
 
 /** After each transaction nothing is removed for so many times as long as it took. */

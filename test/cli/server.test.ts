@@ -3,7 +3,9 @@ import { createServer, type Server as NetServer } from "node:net"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
+import { endedRun, runOf, write } from "../contract/store/fixtures.ts"
 import { folder, ready, run, start } from "./cli.ts"
 
 const refuses = Effect.fnUntraced(function* (
@@ -102,6 +104,22 @@ describe("a server", () => {
       })
       assert.match(yield* ready(server), /^http:\/\/localhost:\d+$/)
       assert.isTrue(existsSync(join(place, "mine.db")))
+    })
+  )
+
+  it.live("removes runs that ended longer ago than a flag says", () =>
+    Effect.gen(function* () {
+      const file = join(yield* folder, "kagzi.db")
+      const longAgo = { createdAt: 1_700_000_000_000, finishedAt: 1_700_000_000_000 }
+      yield* write({ insertRuns: [endedRun(1, longAgo), runOf(2)] }).pipe(
+        Effect.provide(Layer.fresh(SqliteStore.layer(file)), { local: true })
+      )
+      const server = yield* start(["server", "--port", "0", "--db-url", `sqlite:${file}`, "--retention-secs", "60"])
+      const address = yield* ready(server)
+      const list = Effect.map(run(["workflow", "list", "-o", "json", "--address", address]), ({ stdout }) =>
+        (JSON.parse(stdout) as ReadonlyArray<{ readonly id: string }>).map(({ id }) => id)
+      )
+      yield* Effect.repeat(list, { until: (ids) => ids.join() === "order-2" })
     })
   )
 

@@ -21,6 +21,7 @@ describe("what makes no sense", () => {
     [["workflow", "start", "a", "--input", "{"], "The input is not JSON"],
     [["health", "--address", "ftp://a"], "the scheme must be http or https"],
     [["server", "--port", "99999"], "between 0 and 65535"],
+    [["server", "--retention-secs", "59"], "60 or more"],
     [["server", "--address", "http://a"], "Unrecognized flag: --address"]
   ]
 

@@ -9,6 +9,8 @@ import { createConnectTransport } from "@connectrpc/connect-node"
 import { WorkflowService } from "../../gen/kagzi/v1/workflow_pb.ts"
 import { KagziServer } from "../../src/server/index.ts"
 import { version } from "../../src/server/version.ts"
+import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
+import { endedRun, write } from "../contract/store/fixtures.ts"
 import { start } from "./support.ts"
 
 const folder = Effect.acquireRelease(
@@ -24,6 +26,12 @@ const fromEnvironment = (variables: Readonly<Record<string, string>>) =>
       KagziServer.layerConfig.pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown(variables))))
     ),
     (context) => Context.get(context, KagziServer.KagziServer)
+  )
+
+/** Makes a database with a run that ended a long time ago. */
+const endedLongAgo = (file: string) =>
+  write({ insertRuns: [endedRun(1, { finishedAt: 1_700_000_000_000, createdAt: 1_700_000_000_000 })] }).pipe(
+    Effect.provide(Layer.fresh(SqliteStore.layer(file)), { local: true })
   )
 
 const workflows = (baseUrl: string) =>
@@ -106,7 +114,8 @@ describe("KagziServer", () => {
         { lease: 0 },
         { lease: "15 seconds" },
         { heartbeatInterval: "20 seconds" },
-        { staleAfter: "2 days" }
+        { staleAfter: "2 days" },
+        { retention: "59 seconds" }
       ]
       for (const options of wrong) {
         const error = yield* startError(options)
@@ -142,13 +151,40 @@ describe("KagziServer", () => {
     })
   )
 
+  it.live("removes runs that ended longer ago than it is told, by an option or the environment", () =>
+    Effect.gen(function* () {
+      const keepsAll = yield* folder
+      for (const [file, retention] of [
+        [path.join(keepsAll, "kept.db"), undefined],
+        [path.join(yield* folder, "a.db"), "option"],
+        [path.join(yield* folder, "b.db"), "environment"]
+      ] as const) {
+        yield* endedLongAgo(file)
+        const address =
+          retention === "environment"
+            ? (yield* fromEnvironment({
+                KAGZI_DB_URL: `sqlite:${file}`,
+                KAGZI_SERVER_PORT: "0",
+                KAGZI_RETENTION_SECS: "60"
+              })).address
+            : yield* start({ store: KagziServer.sqlite(file), ...(retention && { retention: "1 minute" }) })
+        const list = Effect.promise(() => workflows(address).listWorkflows({ namespace: "default" }))
+        const { workflows: found } = yield* retention === undefined
+          ? list
+          : Effect.repeat(list, { until: (page) => page.workflows.length === 0 })
+        assert.strictEqual(found.length, retention === undefined ? 1 : 0)
+      }
+    })
+  )
+
   it.live("names the variable that makes no sense", () =>
     Effect.gen(function* () {
       for (const [name, value] of [
         ["KAGZI_SERVER_PORT", "http"],
         ["KAGZI_SERVER_PORT", "65536"],
         ["KAGZI_WORKER_POLL_TIMEOUT_SECS", "61"],
-        ["KAGZI_WORKER_LEASE_SECS", "0"]
+        ["KAGZI_WORKER_LEASE_SECS", "0"],
+        ["KAGZI_RETENTION_SECS", "59"]
       ] as const) {
         const error = yield* Effect.flip(fromEnvironment({ KAGZI_DB_URL: "sqlite::memory:", [name]: value }))
         assert.strictEqual(error.reason, "BadConfig")

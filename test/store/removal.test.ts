@@ -87,7 +87,16 @@ describe("a SQLite store", () => {
 
   const rows = (file: string) => {
     const db = new DatabaseSync(file)
-    const tables = ["runs", "run_progress", "run_inputs", "run_outputs", "steps", "step_inputs", "step_outputs", "removals"]
+    const tables = [
+      "runs",
+      "run_progress",
+      "run_inputs",
+      "run_outputs",
+      "steps",
+      "step_inputs",
+      "step_outputs",
+      "removals"
+    ]
     const found = tables.map((table) => db.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows)
     db.close()
     return found
