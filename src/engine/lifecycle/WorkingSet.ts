@@ -150,12 +150,12 @@ export class WorkingSet {
     return Array.from(this.#relaxed.values())
   }
 
-  /** Ids of the runs that were due when the batch began, in the order of claims, and then of those that it started. */
   /** Whether all runs are loaded that were due for such a claim. */
   hasAllDue(claim: Parameters<typeof claimKey>[0]): boolean {
     return this.#candidates.get(claimKey(claim))?.isComplete === true
   }
 
+  /** Ids of the runs that were due when the batch began, in the order of claims, and then of those that it started. */
   candidates(claim: Parameters<typeof claimKey>[0]): ReadonlyArray<string> {
     const found = this.#candidates.get(claimKey(claim))
     if (found === undefined) return []
