@@ -43,10 +43,7 @@ export class Registry<K extends string | number, A> {
     this.#places.delete(key)
     this.#entries[place] = undefined
     this.#free.push(place)
-    if (this.#places.size === 0 && this.#free.length > mostFree) {
-      this.#entries.length = 0
-      this.#free.length = 0
-    }
+    if (this.#places.size === 0 && this.#free.length > mostFree) this.clear()
     return true
   }
 

@@ -36,14 +36,17 @@ const crowdWorkerSize = 1_000
 /** Collections that are short, and more of them: what a worker is told whose runs are to go on in time. */
 const promptly = "--max-semi-space-size=2"
 
+const setTimers = (count: number, dueOf: (index: number) => number) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, index) => dueOf(index)),
+    (due) => Alarm.start(due),
+    { concurrency: inFlight }
+  )
+
 /** Timers that are due as fast as those that are measured. */
 const warmUp = Effect.fnUntraced(function* (runs: number) {
   const due = Date.now() + 500
-  const handles = yield* Effect.forEach(
-    Array.from({ length: runs }, (_, index) => index),
-    (index) => Alarm.start(due + index),
-    { concurrency: inFlight }
-  )
+  const handles = yield* setTimers(runs, (index) => due + index)
   yield* Effect.forEach(handles, ({ result }) => result, { concurrency: inFlight })
 })
 
@@ -57,11 +60,7 @@ const allAsleep = (count: number) =>
 const crowd = Effect.fnUntraced(function* ({ overMillis, runs }: Sizes["timers"], leadMillis: number) {
   const due = Date.now() + leadMillis
   const dueOf = (index: number) => due + Math.floor((index * overMillis) / runs)
-  const handles = yield* Effect.forEach(
-    Array.from({ length: runs }, (_, index) => index),
-    (index) => Alarm.start(dueOf(index)),
-    { concurrency: inFlight }
-  )
+  const handles = yield* setTimers(runs, dueOf)
   while (!(yield* allAsleep(runs))) {
     if (Date.now() >= due) return undefined
     yield* Effect.sleep("50 millis")

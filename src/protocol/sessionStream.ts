@@ -14,13 +14,13 @@ import {
   SessionService
 } from "../../gen/kagzi/v1/session_pb.ts"
 import * as KagziError from "../KagziError.ts"
+import { Registry } from "../Registry.ts"
 import { readErrorDetail } from "./codec.ts"
 import { isLost } from "./retry.ts"
 import type { Duplex, Shape as Rpc } from "./Rpc.ts"
 import { type Command, type Kind, type Member, type Reply, type Session, Unusable } from "./session.ts"
 import { makeEncoder } from "./sessionWire.ts"
 import { persistence } from "./unaryCommands.ts"
-import { Registry } from "../Registry.ts"
 
 export interface Options {
   readonly open: NonNullable<Rpc["open"]>

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Latch } from "effect"
 import { TestClock } from "effect/testing"
-import { claim, makeBench, register, running, settle, start } from "./Bench.ts"
+import type { Task } from "../../src/engine/Engine.ts"
+import { type Bench, claim, makeBench, register, running, settle, start } from "./Bench.ts"
 import { payload, read } from "./lifecycle/World.ts"
 
 describe("waiting for a run", () => {
@@ -267,34 +268,37 @@ describe("a run claimed for a caller that is gone", () => {
   )
 })
 
+/** A worker with room for ten runs over an open connection, and the tasks that it is sent. */
+const serve = Effect.fnUntraced(function* (bench: Bench, workflowTypes: ReadonlyArray<string> = ["order"]) {
+  const workerId = yield* register(bench, workflowTypes)
+  const tasks: Array<Task> = []
+  const nothing = () => undefined
+  const request = { namespace: "default", workerId, taskQueue: "queue", workflowTypes, capacity: 10 }
+  const serving = bench.engine.servings.serve(request, [], {
+    hasRoom: Latch.makeUnsafe(true),
+    onTask: (task) => tasks.push(task),
+    onLost: nothing,
+    onDrain: nothing,
+    onForgotten: nothing,
+    onReplaced: nothing
+  })
+  yield* settle
+  return { serving, tasks }
+})
+
 describe("workers that are served over open connections", () => {
   it.effect("share what is there at once, although one takes more types than the other", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench()
-      const { engine } = bench
-      const tasks: Array<string> = []
-      const serve = Effect.fnUntraced(function* (workflowTypes: ReadonlyArray<string>) {
-        const workerId = yield* register(bench, workflowTypes)
-        const nothing = () => undefined
-        engine.servings.serve({ namespace: "default", workerId, taskQueue: "queue", workflowTypes, capacity: 10 }, [], {
-          hasRoom: Latch.makeUnsafe(true),
-          onTask: ({ run }) => tasks.push(run.runId),
-          onLost: nothing,
-          onDrain: nothing,
-          onForgotten: nothing,
-          onReplaced: nothing
-        })
-        yield* settle
-      })
       const leaving = yield* register(bench)
       const runs = yield* Effect.forEach(Array.from({ length: 6 }), () => running(bench, leaving))
-      yield* serve(["order"])
-      yield* serve(["order", "refund"])
-      yield* engine.execute({ _tag: "DeregisterWorker", workerId: leaving, drain: false })
+      const one = yield* serve(bench)
+      const other = yield* serve(bench, ["order", "refund"])
+      yield* bench.engine.execute({ _tag: "DeregisterWorker", workerId: leaving, drain: false })
       yield* settle
       // no time has passed, for which any of them could have waited
       assert.sameMembers(
-        tasks,
+        [...one.tasks, ...other.tasks].map(({ run }) => run.runId),
         runs.map(({ runId }) => runId)
       )
     })
@@ -304,27 +308,12 @@ describe("workers that are served over open connections", () => {
     Effect.gen(function* () {
       const bench = yield* makeBench({ heartbeatMillis: 1_000, leaseMillis: 2_000, staleMillis: 3_600_000 })
       const { engine } = bench
-      const serve = Effect.fnUntraced(function* () {
-        const workerId = yield* register(bench)
-        const leases: Array<number> = []
-        const nothing = () => undefined
-        const request = { namespace: "default", workerId, taskQueue: "queue", workflowTypes: ["order"], capacity: 10 }
-        const serving = engine.servings.serve(request, [], {
-          hasRoom: Latch.makeUnsafe(true),
-          onTask: ({ lease }) => leases.push(lease),
-          onLost: nothing,
-          onDrain: nothing,
-          onForgotten: nothing,
-          onReplaced: nothing
-        })
-        serving.heardAt = yield* engine.now
-        yield* settle
-        return { leases, serving }
-      })
-      const silent = yield* serve()
+      const leases = ({ tasks }: Effect.Success<ReturnType<typeof serve>>) => tasks.map(({ lease }) => lease)
+      const silent = yield* serve(bench)
+      silent.serving.heardAt = yield* engine.now
       yield* start(bench)
       yield* settle
-      assert.deepStrictEqual(silent.leases, [1])
+      assert.deepStrictEqual(leases(silent), [1])
       // its lease ends, and so do those that it would be given
       for (let n = 0; n < 5; n++) {
         yield* TestClock.adjust("2 seconds")
@@ -332,21 +321,22 @@ describe("workers that are served over open connections", () => {
       }
       yield* start(bench)
       yield* settle
-      assert.deepStrictEqual(silent.leases, [1])
+      assert.deepStrictEqual(leases(silent), [1])
 
-      const other = yield* serve()
+      const other = yield* serve(bench)
+      other.serving.heardAt = yield* engine.now
       // what never began comes with its input at once, the other one has to be read
-      assert.sameMembers(other.leases, [2, 1])
+      assert.sameMembers(leases(other), [2, 1])
       yield* start(bench)
       yield* settle
-      assert.sameMembers(other.leases, [2, 1, 1])
+      assert.sameMembers(leases(other), [2, 1, 1])
 
       other.serving.drain()
       yield* start(bench)
       yield* settle
       silent.serving.heardAt = yield* engine.now
       yield* settle
-      assert.deepStrictEqual(silent.leases, [1, 1])
+      assert.deepStrictEqual(leases(silent), [1, 1])
     })
   )
 })
