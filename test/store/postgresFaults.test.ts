@@ -1,6 +1,6 @@
 /** What became of transactions whose connections broke: none is lost, and none takes place twice. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
 import type { Shape } from "../../src/store/Store.ts"
 import * as CommitCutter from "../support/commitCutter.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
@@ -74,6 +74,40 @@ describe("a store whose connections are terminated by the server", () => {
         process.stdout.write(`${killed} connections terminated, ${witness.failures.length} transactions failed\n`)
       }),
     120_000
+  )
+})
+
+describe("a store whose idle connections are all dead", () => {
+  it.live("carries out the next transaction on a new one, however many it meets", () =>
+    Effect.gen(function* () {
+      const url = yield* emptyDatabase
+      const poolSize = 21
+      const store = yield* open(url, { poolSize })
+      const lanes = store.lanes ?? 0
+      assert.strictEqual(lanes, 10)
+      yield* prepare(store, runs)
+      const admin = yield* session(url)
+      const backends =
+        "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+      // all at once, behind a lock: each needs a connection of its own
+      const locked = yield* Scope.make()
+      const locking = yield* Scope.provide(session(url), locked)
+      yield* locking("BEGIN")
+      yield* locking("LOCK TABLE kagzi.runs")
+      const witness = new Witness()
+      const working = yield* Effect.forkChild(counting(witness, [store], lanes))
+      for (;;) {
+        const [found] = yield* admin(`SELECT count(*)::int AS waiting FROM ${backends} AND wait_event_type = 'Lock'`)
+        if (found?.waiting === lanes) break
+        yield* Effect.sleep("5 millis")
+      }
+      yield* Scope.close(locked, Exit.void)
+      yield* Fiber.join(working)
+      yield* admin(`SELECT pg_terminate_backend(pid, 10000) FROM ${backends}`)
+      yield* witness.count(store, 1_000, 1)
+      assert.deepStrictEqual(witness.failures, [])
+      yield* witness.check(url)
+    })
   )
 })
 
@@ -169,6 +203,49 @@ describe.each([
         yield* witness.check(url)
       }),
     120_000
+  )
+})
+
+describe("a store whose commits wait for a standby that is not there", () => {
+  it.live("takes no transaction for rolled back whose wait is cut short", () =>
+    Effect.gen(function* () {
+      const server = yield* instance()
+      const url = `${server.url}/postgres`
+      const store = yield* open(url)
+      yield* prepare(store, runs)
+      const admin = yield* session(url)
+      const waitFor = (standby: string) =>
+        Effect.andThen(
+          admin(`ALTER SYSTEM SET synchronous_standby_names = '${standby}'`),
+          admin("SELECT pg_reload_conf()")
+        )
+      const waiting = Effect.gen(function* () {
+        for (;;) {
+          const [found] = yield* admin("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+          if (found !== undefined) return Number(found.pid)
+          yield* Effect.sleep("5 millis")
+        }
+      })
+      const witness = new Witness()
+      yield* admin("SET synchronous_commit = local")
+      yield* waitFor("nobody")
+
+      const cancelled = yield* Effect.forkChild(witness.count(store, 1, 1))
+      yield* admin(`SELECT pg_cancel_backend(${yield* waiting})`)
+      yield* Fiber.join(cancelled)
+      assert.deepStrictEqual(witness.acknowledged, [1])
+
+      const terminated = yield* Effect.forkChild(witness.count(store, 2, 2))
+      const first = yield* waiting
+      yield* admin(`SELECT pg_terminate_backend(${first}, 10000)`)
+      // what finds out what became of it waits too
+      assert.notStrictEqual(yield* waiting, first)
+      yield* waitFor("")
+      yield* Fiber.join(terminated)
+      assert.deepStrictEqual(witness.acknowledged, [1, 2])
+      assert.deepStrictEqual(witness.failures, [])
+      yield* witness.check(url)
+    })
   )
 })
 

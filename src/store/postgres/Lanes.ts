@@ -133,6 +133,7 @@ export class Lane {
 }
 
 export interface Lanes {
+  readonly count: number
   /** Lends a lane that nobody else uses. */
   readonly use: <A, E>(work: (lane: Lane) => Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Whether other lanes have a connection. They come first then, and this one is out of use for a while. */
@@ -185,6 +186,7 @@ export const make = Effect.fnUntraced(function* (
       return rests ? Effect.asVoid(Effect.forkIn(Effect.andThen(Effect.sleep(crowdedMillis), permit), scope)) : permit
     })
   return {
+    count,
     use: (work) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.andThen(

@@ -73,6 +73,13 @@ export const outcomeOf = (error: SqlError): Outcome => {
     : "failed"
 }
 
+/**
+ * Whether the transaction was certainly rolled back: PostgreSQL refused one of its statements, on a connection that goes
+ * on. An error that it answers COMMIT with says so too: whatever goes wrong once a commit is written is a warning, as
+ * when waiting for a standby was cancelled, or ends the connection.
+ */
+export const isRolledBack = (error: SqlError): boolean => codeOf(error) !== undefined && outcomeOf(error) !== "lost"
+
 const isTransient = (error: SqlError): boolean => {
   const code = codeOf(error)
   if (code === undefined) return error.reason._tag === "ConnectionError"

@@ -9,7 +9,7 @@ import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Effect, Random, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Changes, type Rows, type Shape, StoreError, type Wants, type WorkerRecord } from "../Store.ts"
-import { isCrowded, type Outcome, outcomeOf, toStoreError } from "./errors.ts"
+import { isCrowded, isRolledBack, type Outcome, outcomeOf, toStoreError } from "./errors.ts"
 import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
 import * as Load from "./load.ts"
 import { Loaded } from "./Loaded.ts"
@@ -42,6 +42,8 @@ type Attempt<A> =
   | { readonly _tag: "LockNamespaces" }
   /** It found no connection; others have some. */
   | { readonly _tag: "Crowded" }
+  /** The connection, made for an earlier transaction, was broken before anything was written. */
+  | { readonly _tag: "Stale"; readonly error: StoreError }
   | { readonly _tag: "Failed"; readonly outcome: Outcome; readonly error: StoreError }
   /** The commit may or may not take place. */
   | { readonly _tag: "Unknown"; readonly error: StoreError }
@@ -58,9 +60,14 @@ export const make = (
   const undo = (lane: Lane, connection: PgConnection.PgConnection) =>
     Effect.catch(pipeline(connection, [rollback]), () => lane.drop)
 
-  const failed = (lane: Lane, connection: PgConnection.PgConnection, error: SqlError) => {
+  /** Of a transaction that certainly does not take place. `wasConnected` tells that its connection was not made for it. */
+  const failed = (lane: Lane, connection: PgConnection.PgConnection, error: SqlError, wasConnected: boolean) => {
     const outcome = outcomeOf(error)
-    const attempt: Attempt<never> = { _tag: "Failed", outcome, error: toStoreError(place, error) }
+    const storeError = toStoreError(place, error)
+    const attempt: Attempt<never> =
+      outcome === "lost" && wasConnected
+        ? { _tag: "Stale", error: storeError }
+        : { _tag: "Failed", outcome, error: storeError }
     const cleanUp = isGivenUp(error) ? lanes.retire(lane) : outcome === "lost" ? lane.drop : undo(lane, connection)
     return Effect.as(cleanUp, attempt)
   }
@@ -80,16 +87,16 @@ export const make = (
     const written = yield* Effect.result(pipeline(connection, [...statements, lane.number(), commit]))
     if (Result.isSuccess(written)) return undefined
     const error = written.failure
-    if (outcomeOf(error) !== "lost") {
+    if (isRolledBack(error)) {
       lane.rolledBack()
-      return yield* failed(lane, connection, error)
+      return yield* failed(lane, connection, error, false)
     }
     yield* lane.drop
     const settled = yield* Effect.result(lane.settle)
     if (Result.isSuccess(settled)) {
       return settled.success
         ? undefined
-        : ({ _tag: "Failed", outcome: "lost", error: toStoreError(place, error) } satisfies Attempt<never>)
+        : ({ _tag: "Failed", outcome: outcomeOf(error), error: toStoreError(place, error) } satisfies Attempt<never>)
     }
     yield* lanes.retire(lane)
     const unknown: Attempt<never> = { _tag: "Unknown", error: toStoreError(place, error) }
@@ -98,6 +105,7 @@ export const make = (
 
   const once = <A>(lane: Lane, wants: Wants, decide: Decide<A>, lockNamespaces: boolean): Effect.Effect<Attempt<A>> =>
     Effect.gen(function* () {
+      const wasConnected = lane.isConnected
       const connected = yield* Effect.result(lane.connect)
       if (Result.isFailure(connected)) {
         const error = connected.failure
@@ -116,7 +124,7 @@ export const make = (
           if (further.length > 0) yield* ask(connection, further)
         })
       )
-      if (Result.isFailure(loading)) return yield* failed(lane, connection, loading.failure)
+      if (Result.isFailure(loading)) return yield* failed(lane, connection, loading.failure, wasConnected)
 
       const decided = Result.try({ try: () => decide(loaded.rows(wants)), catch: (defect) => defect })
       if (Result.isFailure(decided)) {
@@ -139,7 +147,7 @@ export const make = (
         const looked = yield* Effect.result(
           ask(connection, Load.firstQuestions({ ...Load.nothing, ...unseen.wants }, loaded, true))
         )
-        if (Result.isFailure(looked)) return yield* failed(lane, connection, looked.failure)
+        if (Result.isFailure(looked)) return yield* failed(lane, connection, looked.failure, wasConnected)
         const missing = Load.missing(unseen, loaded)
         if (missing !== undefined) {
           yield* undo(lane, connection)
@@ -154,6 +162,7 @@ export const make = (
   const transact = Effect.fnUntraced(function* <A>(wants: Wants, decide: Decide<A>) {
     const made: Record<Exclude<Outcome, "failed">, number> = { unique: 0, conflict: 0, lost: 0 }
     let lockNamespaces = false
+    let stale = 0
     for (;;) {
       const attempt: Attempt<A> = yield* lanes.use((lane) => once(lane, wants, decide, lockNamespaces))
       switch (attempt._tag) {
@@ -168,6 +177,10 @@ export const make = (
         case "Unknown":
           onUnknown()
           return yield* attempt.error
+        case "Stale":
+          // All connections break when the database starts anew: each may be met once.
+          if (++stale > lanes.count) return yield* attempt.error
+          break
         case "Failed": {
           const { error, outcome } = attempt
           if (outcome === "failed" || ++made[outcome] >= attempts[outcome]) return yield* error
