@@ -212,6 +212,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     now: store.now,
     silentMillis: 2 * options.heartbeatMillis,
     findWorker,
+    tellServed: (workerId, at) => store.tell?.({ _tag: "WorkerServed", workerId, at }),
     fork: runFork
   })
   yield* Effect.forkScoped(expireWorkers(store, committer, options.staleMillis))

@@ -63,6 +63,8 @@ export interface Needs {
   readonly findWorker: (
     workerId: string
   ) => Effect.Effect<Pick<WorkerRecord, "status"> | undefined, KagziError.KagziError>
+  /** Tells other servers of the same database that the worker is served here since that time. */
+  readonly tellServed: (workerId: string, at: number) => void
   /** Runs an effect until it ends or the engine stops. */
   readonly fork: (effect: Effect.Effect<unknown>) => { readonly interruptUnsafe: () => void }
 }

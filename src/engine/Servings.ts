@@ -15,11 +15,15 @@ export class Servings {
     this.#needs = needs
   }
 
-  /** Serves a worker from now on, over this connection only. */
-  serve(request: ServeRequest, held: Iterable<Held>, listener: Listener): Serving {
+  /** Serves a worker from now on, over this connection only, which it was heard over at that time. */
+  serve(request: ServeRequest, held: Iterable<Held>, listener: Listener, heardAt?: number): Serving {
     this.replace(request.workerId)
     const serving = new Serving(this, this.#needs, request, held, listener)
     this.#byWorker.set(request.workerId, serving)
+    if (heardAt !== undefined) {
+      serving.heardAt = heardAt
+      this.#needs.tellServed(request.workerId, heardAt)
+    }
     this.woke(serving)
     return serving
   }
@@ -61,6 +65,15 @@ export class Servings {
   /** To be told of a run that others may have taken away or ended. */
   runChanged(run: RunRecord): void {
     this.#holders.get(run.runId)?.runChanged(run)
+  }
+
+  /**
+   * Another server serves the worker since that time. What it is sent here since then does not arrive: its connection
+   * may be gone without a word.
+   */
+  servedElsewhere(workerId: string, at: number): void {
+    const serving = this.#byWorker.get(workerId)
+    if (serving !== undefined && (serving.heardAt ?? Number.NEGATIVE_INFINITY) < at) serving.replace()
   }
 
   /**

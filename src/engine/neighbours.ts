@@ -11,6 +11,7 @@
  * | schedules | the next look |
  * | the end of an awaited run, a held run that was ended or taken away | the next look, later ones where more than 10,000 are awaited or held |
  * | a worker that is to drain | its next heartbeat |
+ * | a worker that another server serves | it is handed nothing when silent for two heartbeats, and let go of when stale |
  *
  * An end that is found so late that the run was removed meanwhile is told as what it is by then: there is no such run.
  *
@@ -109,6 +110,9 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
         if (servings.find(hint.workerId) === undefined) return
         workers.add(hint.workerId)
         bell.openUnsafe()
+        return
+      case "WorkerServed":
+        servings.servedElsewhere(hint.workerId, hint.at)
         return
       case "SchedulesChanged":
         schedulesChanged.openUnsafe()

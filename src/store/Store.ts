@@ -330,6 +330,8 @@ export type Hint =
       readonly namespace: string
       readonly taskQueue: string
     }
+  /** The worker is served there since that time. Whoever served it before has lost it, and may not know that yet. */
+  | { readonly _tag: "WorkerServed"; readonly workerId: string; readonly at: number }
   /** Schedules were made or changed. */
   | { readonly _tag: "SchedulesChanged" }
   /** Anything may have changed. */
@@ -338,6 +340,8 @@ export type Hint =
 export interface Shape {
   /** Hints of other servers, from when it is run. Absent where the database has one server alone. */
   readonly hints?: Stream.Stream<Hint>
+  /** Tells the other servers what no transaction says; absent like `hints`. */
+  readonly tell?: (hint: Hint & { readonly _tag: "WorkerServed" }) => void
   /** How many transactions it carries out at the same time; 1 unless told otherwise. */
   readonly lanes?: number
   /** The time of the database's clock, or of the process where the database has none of its own. */

@@ -92,7 +92,7 @@ interface Told {
 }
 
 /** Has a server send runs to a worker. */
-const serve = (on: Server, workerId: string, capacity: number, held: ReadonlyArray<Held> = []) => {
+const serve = (on: Server, workerId: string, capacity: number, held: ReadonlyArray<Held> = [], heardAt?: number) => {
   const told: Told = { tasks: [], lost: [], drains: 0, forgotten: 0, replaced: 0 }
   const listener: Listener = {
     hasRoom: Latch.makeUnsafe(true),
@@ -103,7 +103,7 @@ const serve = (on: Server, workerId: string, capacity: number, held: ReadonlyArr
     onReplaced: () => told.replaced++
   }
   const request = { namespace: "default", workerId, taskQueue: "queue", workflowTypes: ["order"], capacity }
-  const serving = on.engine.servings.serve(request, held, listener)
+  const serving = on.engine.servings.serve(request, held, listener, heardAt)
   return { told, serving }
 }
 
@@ -450,6 +450,35 @@ describe("servers of one database", () => {
       )
       assert.strictEqual(second.told.replaced, 0)
       yield* Fiber.interrupt(beating)
+    }).pipe(quietly, Effect.scoped)
+  )
+
+  it.live("let go of a worker at once that is served elsewhere, and of none that was heard of since", () =>
+    Effect.gen(function* () {
+      const [a, b] = yield* servers(2)
+      const workerId = yield* register(bench(a!))
+      const first = serve(a!, workerId, 10, [], yield* a!.engine.now)
+      const moved = Effect.fnUntraced(function* (to: Server) {
+        // their clocks differ by as much as the database takes to answer
+        yield* Effect.sleep("50 millis")
+        const at = yield* to.engine.now
+        return { at, ...serve(to, workerId, 10, [], at) }
+      })
+      const second = yield* moved(b!)
+      yield* soon(until(() => first.told.replaced === 1))
+      yield* start(bench(a!))
+      yield* soon(until(() => second.told.tasks.length === 1))
+      assert.lengthOf(first.told.tasks, 0)
+
+      const third = yield* moved(a!)
+      yield* soon(until(() => second.told.replaced === 1))
+      // told once more, late
+      b!.store.tell?.({ _tag: "WorkerServed", workerId, at: second.at })
+      const repeated = () => a!.heard.filter((hint) => hint._tag === "WorkerServed" && hint.at === second.at)
+      yield* soon(until(() => repeated().length === 2))
+      yield* start(bench(b!))
+      yield* soon(until(() => third.told.tasks.length === 1))
+      assert.strictEqual(third.told.replaced, 0)
     }).pipe(quietly, Effect.scoped)
   )
 

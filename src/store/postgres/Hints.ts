@@ -54,6 +54,10 @@ class Waiting {
     }
   }
 
+  tell(hint: Hint & { readonly _tag: "WorkerServed" }): void {
+    this.#note(`served ${hint.workerId}`, hint)
+  }
+
   missed(): void {
     this.#due.clear()
     this.#freed.clear()
@@ -84,6 +88,8 @@ export interface Hints {
   readonly hints: Stream.Stream<Hint>
   /** Tells the others what was committed. `before` are the workers as they were. */
   readonly committed: (changes: Changes, before: ReadonlyMap<string, WorkerRecord>) => void
+  /** Tells the others where a worker is served. */
+  readonly tell: (hint: Hint & { readonly _tag: "WorkerServed" }) => void
   /** Tells the others, and those who hear hints here, that something may have been committed. */
   readonly unknown: () => void
 }
@@ -134,6 +140,10 @@ export const make = Effect.fnUntraced(function* (
     committed: (changes, before) => {
       waiting.add(changes, before)
       if (!waiting.isEmpty) bell.openUnsafe()
+    },
+    tell: (hint) => {
+      waiting.tell(hint)
+      bell.openUnsafe()
     },
     unknown: () => {
       waiting.missed()

@@ -53,6 +53,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
   const shape: Shape = {
     now,
     hints: hints.hints,
+    tell: hints.tell,
     lanes: lanesOf(poolSize),
     transact: transact.make(
       lanes,

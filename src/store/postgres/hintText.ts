@@ -9,6 +9,7 @@ const tags: ReadonlyArray<Hint["_tag"]> = [
   "SlotFreed",
   "RunEnded",
   "WorkerChanged",
+  "WorkerServed",
   "SchedulesChanged",
   "Missed"
 ]

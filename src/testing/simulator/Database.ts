@@ -148,6 +148,9 @@ export class Database {
       ...questions,
       now: Effect.sync(() => this.#clock.currentTimeMillisUnsafe()),
       hints: this.#hintsFor(machine),
+      tell: (hint) => {
+        for (const listener of this.#listeners) if (listener.machine !== machine) this.#tell(listener, hint)
+      },
       transact: (wants, decide) =>
         Effect.gen({ self: this }, function* () {
           yield* wait
