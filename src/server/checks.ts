@@ -17,9 +17,42 @@ const largePayloadBytes = 1_048_576
 export const invalid = (message: string): Effect.Effect<never, KagziError.InvalidArgument> =>
   Effect.fail(new KagziError.InvalidArgument({ message }))
 
-/** Fails when the text is empty; `field` names it in the message. */
-export const readNonEmpty = (value: string, field: string): Read<string> =>
-  value === "" ? Result.fail(`${field} must not be empty`) : Result.succeed(value)
+/**
+ * Why a text can't be stored as it is, if so; `field` names it in the message. No database tells a lone surrogate from
+ * another, and PostgreSQL has no U+0000. What failures, payloads and labels say is stored as JSON, which escapes both.
+ */
+export const textProblem = (value: string, field: string): string | undefined =>
+  value.includes("\u0000")
+    ? `${field} must not contain U+0000`
+    : value.isWellFormed()
+      ? undefined
+      : `${field} must be valid Unicode`
+
+/** The same for a text that must say something. */
+export const nameProblem = (value: string, field: string): string | undefined =>
+  value === "" ? `${field} must not be empty` : textProblem(value, field)
+
+/** The first of those texts that can't be stored as it is. */
+export const textsProblem = (values: ReadonlyArray<string>, field: string): string | undefined => {
+  for (const value of values) {
+    const problem = textProblem(value, field)
+    if (problem !== undefined) return problem
+  }
+  return undefined
+}
+
+const readAs = <A>(value: A, problem: string | undefined): Read<A> =>
+  problem === undefined ? Result.succeed(value) : Result.fail(problem)
+
+/** Fails when the text is empty or can't be stored. */
+export const readNonEmpty = (value: string, field: string): Read<string> => readAs(value, nameProblem(value, field))
+
+/** Fails when a text can't be stored. Where none is given there is nothing to check. */
+export const storable = <A extends string | undefined>(
+  value: A,
+  field: string
+): Effect.Effect<A, KagziError.InvalidArgument> =>
+  requested(readAs(value, value === undefined ? undefined : textProblem(value, field)))
 
 export const nonEmpty = (value: string, field: string): Effect.Effect<string, KagziError.InvalidArgument> =>
   requested(readNonEmpty(value, field))
@@ -42,7 +75,8 @@ interface OfRun {
 
 /** The run that a request is about. */
 export const readRun = (request: OfRun): Read<OfRun> => {
-  if (request.namespace === "") return Result.fail("namespace must not be empty")
+  const problem = nameProblem(request.namespace, "namespace")
+  if (problem !== undefined) return Result.fail(problem)
   const runId = readUuid(request.runId, "run_id")
   return Result.isFailure(runId)
     ? Result.fail(runId.failure)

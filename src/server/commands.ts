@@ -24,7 +24,17 @@ import type { Read } from "../protocol/codec.ts"
 import { readStepKind } from "../protocol/codecRun.ts"
 import * as enums from "../protocol/enums.ts"
 import { leaseHeader, readLease } from "../protocol/extensions.ts"
-import { limited, type PayloadLimits, readNonEmpty, readPayload, readRun, readUuid } from "./checks.ts"
+import {
+  limited,
+  nameProblem,
+  type PayloadLimits,
+  readNonEmpty,
+  readPayload,
+  readRun,
+  readUuid,
+  textProblem,
+  textsProblem
+} from "./checks.ts"
 import type { Call } from "./Handler.ts"
 
 /** What commands are made with. */
@@ -47,10 +57,13 @@ const underLease = (request: { readonly namespace: string; readonly runId: strin
 
 export const startRun = (request: StartWorkflowRequest, making: Making): Read<Command.StartRun> => {
   const { externalId, namespace, taskQueue, version, workflowType } = request
-  if (namespace === "") return fail("namespace must not be empty")
-  if (externalId === "") return fail("external_id must not be empty")
-  if (taskQueue === "") return fail("task_queue must not be empty")
-  if (workflowType === "") return fail("workflow_type must not be empty")
+  const problem =
+    nameProblem(namespace, "namespace") ??
+    nameProblem(externalId, "external_id") ??
+    nameProblem(taskQueue, "task_queue") ??
+    nameProblem(workflowType, "workflow_type") ??
+    textProblem(version, "version")
+  if (problem !== undefined) return fail(problem)
   const ifExists = enums.ifExists.fromProto(request.ifExists)
   if (ifExists === undefined) return fail(`if_exists is unknown: ${request.ifExists}`)
   const input = readPayload(request.input, "input", making)
@@ -76,8 +89,18 @@ export const startRun = (request: StartWorkflowRequest, making: Making): Read<Co
 
 export const registerWorker = (request: RegisterRequest, { newId }: Making): Read<Command.RegisterWorker> => {
   const { hostname, instanceId, labels, namespace, pid, queueConcurrencyLimit, taskQueue, version } = request
-  if (namespace === "") return fail("namespace must not be empty")
-  if (taskQueue === "") return fail("task_queue must not be empty")
+  const problem =
+    nameProblem(namespace, "namespace") ??
+    nameProblem(taskQueue, "task_queue") ??
+    textProblem(hostname, "hostname") ??
+    textProblem(instanceId, "instance_id") ??
+    textProblem(version, "version") ??
+    textsProblem(request.workflowTypes, "workflow_types") ??
+    textsProblem(
+      request.workflowTypeConcurrency.map(({ workflowType }) => workflowType),
+      "workflow_type_concurrency"
+    )
+  if (problem !== undefined) return fail(problem)
   const limits = request.workflowTypeConcurrency.map(
     ({ maxConcurrent, workflowType }) => [workflowType, maxConcurrent] as const
   )
@@ -102,11 +125,15 @@ export const heartbeat = (
   request: Pick<HeartbeatRequest, "workerId" | "reportsRuns" | "heldRuns">
 ): Read<Command.Heartbeat> =>
   Result.flatMap(readUuid(request.workerId, "worker_id"), (workerId) =>
-    Result.map(Result.all(request.heldRuns.map(codec.readHeld)), (held) => ({
-      _tag: "Heartbeat",
-      workerId,
-      ...(request.reportsRuns ? { held } : {})
-    }))
+    Result.flatMap(Result.all(request.heldRuns.map(codec.readHeld)), (held) => {
+      const problem = textsProblem(
+        held.map(({ runId }) => runId),
+        "held_runs"
+      )
+      return problem === undefined
+        ? Result.succeed({ _tag: "Heartbeat", workerId, ...(request.reportsRuns ? { held } : {}) })
+        : fail(problem)
+    })
   )
 
 export const deregisterWorker = ({ drain, workerId }: DeregisterRequest): Read<Command.DeregisterWorker> =>

@@ -30,7 +30,11 @@ const tokenOf = (list: string, cursor: Cursor): string => encode(`${list}:${curs
 
 const readToken = (list: string, token: string): Effect.Effect<Cursor, KagziError.InvalidArgument> => {
   const [, of, at, id] = /^([a-z]+):(\d{1,16}):(.*)$/s.exec(decode(token)) ?? []
-  return of !== list || at === undefined || id === undefined || encode(`${of}:${at}:${id}`) !== token
+  return of !== list ||
+    at === undefined ||
+    id === undefined ||
+    id.includes("\u0000") ||
+    encode(`${of}:${at}:${id}`) !== token
     ? invalid("page_token is not one that this server gave")
     : Effect.succeed({ at: Number(at), id })
 }

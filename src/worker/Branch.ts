@@ -3,7 +3,8 @@
  *
  * The wire name of a step is `name[key]@path#occurrence`, of which only `name` is always there. The path names the
  * branch: for each combinator on the way, its place in the branch above and the index or key of the child. Characters
- * that have a meaning here are percent-encoded in names and keys, so two identities never share a wire name.
+ * that have a meaning here, or can't be stored, are percent-encoded in names and keys, so that two identities never share
+ * a wire name.
  */
 import { Context, Data, Effect, Random, Result } from "effect"
 
@@ -81,7 +82,9 @@ const seeded = (seed: string): Random.Random => {
   return { nextIntUnsafe: () => get().nextIntUnsafe(), nextDoubleUnsafe: () => get().nextDoubleUnsafe() }
 }
 
-const meaningful = /[%@#[\]./]/g
+// Beside those with a meaning: what no server can store. Not every text is whole that is cut out of another.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: U+0000 is one of those.
+const meaningful = /[%@#[\]./\u0000]|\p{Surrogate}/gu
 
 const encode = (text: string) =>
   text.replace(meaningful, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`)

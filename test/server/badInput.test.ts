@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { AdminService } from "../../gen/kagzi/v1/admin_pb.ts"
 import { ErrorCode, ErrorDetailSchema } from "../../gen/kagzi/v1/common_pb.ts"
+import { NamespaceService } from "../../gen/kagzi/v1/namespace_pb.ts"
 import { ExecutionService } from "../../gen/kagzi/v1/execution_pb.ts"
 import { StepKind, WorkerService } from "../../gen/kagzi/v1/worker_pb.ts"
 import { type IfExists, WorkflowService, type WorkflowStatus } from "../../gen/kagzi/v1/workflow_pb.ts"
@@ -16,6 +17,7 @@ const clients = (baseUrl: string) => {
     workflows: createClient(WorkflowService, transport),
     workers: createClient(WorkerService, transport),
     execution: createClient(ExecutionService, transport),
+    namespaces: createClient(NamespaceService, transport),
     admin: createClient(AdminService, transport)
   }
 }
@@ -136,6 +138,58 @@ const invalid: ReadonlyArray<readonly [string, RegExp, (to: Clients) => Promise<
     "a wait of more milliseconds than a number holds",
     /timeout_ms/,
     (to) => to.execution.awaitResult({ namespace, runId, timeoutMs: 2n ** 62n })
+  ],
+  ...Object.entries(run).map(
+    ([field, value]) =>
+      [
+        `a start whose ${field} has a character that can't be stored`,
+        /(namespace|external_id|task_queue|workflow_type) must not contain U\+0000/,
+        (to: Clients) => to.workflows.startWorkflow({ ...run, [field]: `${value}\u0000` })
+      ] as const
+  ),
+  ["a version like that", /version/, (to) => to.workflows.startWorkflow({ ...run, version: "\u0000" })],
+  ["a host like that", /hostname/, (to) => to.workers.register({ ...worker, hostname: "\u0000" })],
+  ["a type like that", /workflow_types/, (to) => to.workers.register({ ...worker, workflowTypes: ["t", "\u0000"] })],
+  [
+    "a limit like that",
+    /workflow_type_concurrency/,
+    (to) => to.workers.register({ ...worker, workflowTypeConcurrency: [{ workflowType: "\u0000", maxConcurrent: 1 }] })
+  ],
+  [
+    "a held run like that",
+    /held_runs/,
+    (to) =>
+      to.workers.heartbeat({
+        workerId: runId,
+        reportsRuns: true,
+        heldRuns: [{ runId: "\u0000", leaseEpoch: 1n }]
+      })
+  ],
+  [
+    "a poll like that",
+    /workflow_types/,
+    (to) => to.workers.pollTask({ ...worker, workerId: runId, workflowTypes: ["\u0000"] })
+  ],
+  [
+    "a step like that",
+    /step_name/,
+    (to) => to.workers.beginStep({ namespace, runId, stepName: "\u0000", kind: StepKind.FUNCTION })
+  ],
+  ["a list like that", /task_queue/, (to) => to.workflows.listWorkflows({ namespace, taskQueue: "\u0000" })],
+  ["a list of steps like that", /step_name/, (to) => to.admin.listSteps({ namespace, runId, stepName: "\u0000" })],
+  [
+    "a token like that",
+    /page_token/,
+    (to) =>
+      to.workflows.listWorkflows({
+        namespace,
+        page: { pageToken: Buffer.from("runs:1:\u0000").toString("base64url") }
+      })
+  ],
+  [
+    "a description like that",
+    /description/,
+    (to) => to.namespaces.createNamespace({ namespace: "n", displayName: "n", description: "\u0000" })
   ]
 ]
 
@@ -189,6 +243,16 @@ describe("bad input", () => {
       const { workflow } = yield* Effect.promise(() => to.workflows.getWorkflow({ namespace, runId: started.runId }))
       assert.strictEqual(workflow?.input?.data.byteLength, 2_097_152)
       assert.isUndefined(workflow?.finishedAt)
+    })
+  )
+
+  it.live("is no text that people read, whatever characters it has", () =>
+    Effect.gen(function* () {
+      const to = clients(yield* start())
+      const { runId } = yield* Effect.promise(() => to.workflows.startWorkflow(run))
+      yield* Effect.promise(() => to.workflows.terminateWorkflow({ namespace, runId, reason: "a\u0000b" }))
+      const { workflow } = yield* Effect.promise(() => to.workflows.getWorkflow({ namespace, runId }))
+      assert.include(workflow?.error?.message, "a\u0000b")
     })
   )
 

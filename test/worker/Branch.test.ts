@@ -44,14 +44,19 @@ describe("a step's identity", () => {
 
   it("never coincides with that of another, however names and keys are written", () => {
     const branch = owned()
-    const odd = ["a", "a#2", "a[b]", "a@1.0", "a%", "a%25", "a/b", "a.b"]
+    const odd = ["a", "a#2", "a[b]", "a@1.0", "a%", "a%25", "a/b", "a.b", "a\u0000", "a\ud83d", "a\ude00", "a😀"]
     const names = odd.flatMap((name) => [
       nameOf(Branch.identify(branch, 1, operation(name))),
       nameOf(Branch.identify(branch, 1, operation(name))),
       nameOf(Branch.identify(branch, 1, operation(name, "b")))
     ])
     assert.strictEqual(new Set(names).size, names.length)
-    for (const name of names) assert.strictEqual(Branch.pathOf(name), "")
+    for (const name of names) {
+      assert.strictEqual(Branch.pathOf(name), "")
+      // as it comes back from a server
+      assert.strictEqual(new TextDecoder().decode(new TextEncoder().encode(name)), name)
+      assert.notInclude(name, "\u0000")
+    }
   })
 
   it("gives back the path of its branch, also when keys have odd characters", () => {

@@ -6,7 +6,7 @@ import { timestamp } from "../../protocol/codec.ts"
 import { step as stepMessage } from "../../protocol/codecRun.ts"
 import * as enums from "../../protocol/enums.ts"
 import { executionFeature, scheduleFeature, sessionFeature } from "../../protocol/extensions.ts"
-import { nonEmpty, ofRun, uuid } from "../checks.ts"
+import { nonEmpty, ofRun, storable, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
 import { version } from "../version.ts"
@@ -57,7 +57,8 @@ const listSteps = entry(
   Effect.fnUntraced(function* (request) {
     const engine = yield* Engine
     const run = yield* ofRun(request)
-    const filter = { ...run, ...(request.stepName === undefined ? {} : { name: request.stepName }) }
+    const name = yield* storable(request.stepName, "step_name")
+    const filter = { ...run, ...(name === undefined ? {} : { name }) }
     const page = yield* Pages.asked("steps", request.page, sizes)
     const { info, items } = yield* Pages.read(
       "steps",

@@ -4,7 +4,7 @@ import { NamespaceService } from "../../../gen/kagzi/v1/namespace_pb.ts"
 import type { UpdateNamespace } from "../../engine/Command.ts"
 import { Engine } from "../../engine/Engine.ts"
 import { namespace as namespaceMessage } from "../../protocol/codecAdmin.ts"
-import { nonEmpty } from "../checks.ts"
+import { nonEmpty, storable } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
 
@@ -18,8 +18,8 @@ const create = entry(
       _tag: "CreateNamespace",
       namespaceId: yield* engine.newId,
       namespace: yield* nonEmpty(request.namespace, "namespace"),
-      displayName: request.displayName,
-      description: request.description ?? ""
+      displayName: yield* storable(request.displayName, "display_name"),
+      description: (yield* storable(request.description, "description")) ?? ""
     })
     return { namespace: namespaceMessage(made) }
   })
@@ -61,10 +61,15 @@ const change = Effect.fnUntraced(function* (
   return { namespace: namespaceMessage(changed) }
 })
 
-const update = entry(methods.updateNamespace, (request) =>
-  change(request, {
-    ...(request.displayName === undefined ? {} : { displayName: request.displayName }),
-    ...(request.description === undefined ? {} : { description: request.description })
+const update = entry(
+  methods.updateNamespace,
+  Effect.fnUntraced(function* (request) {
+    const displayName = yield* storable(request.displayName, "display_name")
+    const description = yield* storable(request.description, "description")
+    return yield* change(request, {
+      ...(displayName === undefined ? {} : { displayName }),
+      ...(description === undefined ? {} : { description })
+    })
   })
 )
 

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { WorkerService } from "../../../gen/kagzi/v1/worker_pb.ts"
 import { Engine, type Task } from "../../engine/Engine.ts"
-import { nonEmpty, uuid } from "../checks.ts"
+import { nonEmpty, storable, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import { taskMessage } from "../replies.ts"
 import { linkedTo } from "../trace.ts"
@@ -16,7 +16,7 @@ export const pollTask = entry(
       namespace: yield* nonEmpty(request.namespace, "namespace"),
       workerId: yield* uuid(request.workerId, "worker_id"),
       taskQueue: yield* nonEmpty(request.taskQueue, "task_queue"),
-      workflowTypes: request.workflowTypes
+      workflowTypes: yield* Effect.forEach(request.workflowTypes, (type) => storable(type, "workflow_types"))
     }
     const putBack = ({ lease, run: { namespace, runId } }: Task) =>
       Effect.ignore(engine.execute({ _tag: "ReleaseRun", namespace, runId, lease }))

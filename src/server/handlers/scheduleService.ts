@@ -7,7 +7,7 @@ import { workflow } from "../../protocol/codecRun.ts"
 import { readOverlap, schedule as scheduleMessage } from "../../protocol/codecSchedule.ts"
 import { defaultMaxCatchup, type Schedule } from "../../Schedule.ts"
 import type { ScheduleRecord } from "../../store/Store.ts"
-import { nonEmpty, payload, uuid } from "../checks.ts"
+import { nonEmpty, payload, storable, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
 
@@ -43,7 +43,7 @@ const create = entry(
       workflowType: yield* nonEmpty(request.workflowType, "workflow_type"),
       cronExpr: yield* nonEmpty(request.cronExpr, "cron_expr"),
       timezone: request.timezone,
-      version: request.version ?? "",
+      version: (yield* storable(request.version, "version")) ?? "",
       input,
       enabled: request.enabled ?? true,
       maxCatchup: maxCatchupOf(request.maxCatchup ?? defaultMaxCatchup),
@@ -69,7 +69,7 @@ const list = entry(
   methods.listWorkflowSchedules,
   Effect.fnUntraced(function* (request) {
     const engine = yield* Engine
-    const { taskQueue } = request
+    const taskQueue = yield* storable(request.taskQueue, "task_queue")
     const filter = {
       namespace: yield* nonEmpty(request.namespace, "namespace"),
       ...(taskQueue === undefined ? {} : { taskQueue })
@@ -89,7 +89,10 @@ const list = entry(
 const update = entry(
   methods.updateWorkflowSchedule,
   Effect.fnUntraced(function* (request) {
-    const { cronExpr, enabled, maxCatchup, nextFireAt, overlap, taskQueue, timezone, version, workflowType } = request
+    const { cronExpr, enabled, maxCatchup, nextFireAt, overlap, timezone } = request
+    const taskQueue = yield* storable(request.taskQueue, "task_queue")
+    const workflowType = yield* storable(request.workflowType, "workflow_type")
+    const version = yield* storable(request.version, "version")
     const record = yield* (yield* Engine).execute({
       _tag: "UpdateSchedule",
       ...(yield* ofSchedule(request)),

@@ -5,7 +5,7 @@ import { Engine } from "../../engine/Engine.ts"
 import { readWorkerStatus, worker as workerMessage } from "../../protocol/codecAdmin.ts"
 import { requested } from "../../protocol/codec.ts"
 import type { DescribedWorker } from "../../store/Store.ts"
-import { nonEmpty, uuid } from "../checks.ts"
+import { nonEmpty, storable, uuid } from "../checks.ts"
 import { entry } from "../Handler.ts"
 import * as Pages from "../pages.ts"
 
@@ -29,7 +29,8 @@ const listWorkers = entry(
   methods.listWorkers,
   Effect.fnUntraced(function* (request) {
     const engine = yield* Engine
-    const { statusFilter = 0, taskQueue } = request
+    const { statusFilter = 0 } = request
+    const taskQueue = yield* storable(request.taskQueue, "task_queue")
     const filter = {
       namespace: yield* nonEmpty(request.namespace, "namespace"),
       ...(statusFilter === 0 ? {} : { status: yield* requested(readWorkerStatus(statusFilter)) }),

@@ -5,7 +5,7 @@ import { Engine } from "../../engine/Engine.ts"
 import { readTimestamp, requested } from "../../protocol/codec.ts"
 import { readStatus, workflow } from "../../protocol/codecRun.ts"
 import * as enums from "../../protocol/enums.ts"
-import { nonEmpty, ofRun } from "../checks.ts"
+import { nonEmpty, ofRun, storable } from "../checks.ts"
 import { requestedCommand, startRun } from "../commands.ts"
 import { entry } from "../Handler.ts"
 import { linkedTo } from "../trace.ts"
@@ -46,7 +46,9 @@ const list = entry(
   methods.listWorkflows,
   Effect.fnUntraced(function* (request) {
     const engine = yield* Engine
-    const { createdAfter, createdBefore, statusFilter = 0, taskQueue, workflowType } = request
+    const { createdAfter, createdBefore, statusFilter = 0 } = request
+    const workflowType = yield* storable(request.workflowType, "workflow_type")
+    const taskQueue = yield* storable(request.taskQueue, "task_queue")
     const filter = {
       namespace: yield* nonEmpty(request.namespace, "namespace"),
       ...(statusFilter === 0 ? {} : { status: yield* requested(readStatus(statusFilter)) }),

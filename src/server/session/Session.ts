@@ -12,7 +12,7 @@ import type { Listener, Serving, ServeRequest as Served } from "../../engine/Ser
 import * as KagziError from "../../KagziError.ts"
 import { type Read, safeNumber } from "../../protocol/codec.ts"
 import { isLost } from "../../protocol/retry.ts"
-import { readRun, readUuid } from "../checks.ts"
+import { nameProblem, readRun, readUuid, textsProblem } from "../checks.ts"
 import * as Commands from "../commands.ts"
 import { makeEncoder } from "./encode.ts"
 import * as Events from "./events.ts"
@@ -43,7 +43,8 @@ const invalid = (message: string): KagziError.KagziError => new KagziError.Inval
 const bytesOf = (command: Command): number => {
   const input = "input" in command ? command.input : undefined
   const output = "output" in command ? command.output : undefined
-  return (input?.data.byteLength ?? 0) + (output?.data.byteLength ?? 0)
+  const error = "error" in command ? command.error : undefined
+  return (input?.data.byteLength ?? 0) + (output?.data.byteLength ?? 0) + (error?.message.length ?? 0)
 }
 
 /** With these a worker lets go of a run. */
@@ -423,8 +424,7 @@ export class Session {
         if (isLatest()) {
           const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
           const kept = held.filter(({ runId }) => !gone.has(runId))
-          const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest))
-          serving.heardAt = now
+          const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest), now)
           this.#serving.set(workerId, serving)
           if (reply.shouldDrain) serving.drain()
         }
@@ -473,8 +473,11 @@ const readServe = (request: ServeRequest): Read<Served> => {
   const { capacity, namespace, taskQueue, workflowTypes } = request
   const workerId = readUuid(request.workerId, "worker_id")
   if (Result.isFailure(workerId)) return Result.fail(workerId.failure)
-  if (namespace === "") return Result.fail("namespace must not be empty")
-  if (taskQueue === "") return Result.fail("task_queue must not be empty")
+  const problem =
+    nameProblem(namespace, "namespace") ??
+    nameProblem(taskQueue, "task_queue") ??
+    textsProblem(workflowTypes, "workflow_types")
+  if (problem !== undefined) return Result.fail(problem)
   if (workflowTypes.length === 0) return Result.fail("workflow_types must not be empty")
   if (capacity < 0) return Result.fail("capacity must not be negative")
   return Result.succeed({ workerId: workerId.success, namespace, taskQueue, workflowTypes, capacity })
