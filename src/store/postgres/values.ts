@@ -4,6 +4,8 @@
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { Result } from "effect"
+import type { Detail } from "../../KagziError.ts"
+import type { Payload } from "../../Run.ts"
 import type { Value } from "../rows/values.ts"
 
 export type Parameter = PgTypes.Parameter
@@ -111,8 +113,28 @@ export const arraysOf = <A>(columns: ReadonlyArray<Column<A>>, records: Readonly
 export const prefixed = (alias: string, names: ReadonlyArray<string>): string =>
   names.map((name) => `${alias}.${name}`).join(", ")
 
-/** A statement takes no more than so many bytes of payloads: PostgreSQL has no room for a gigabyte in one. */
+/** What may be large in a statement takes no more than so many bytes: PostgreSQL has no room for a gigabyte in one. */
 const statementBytes = 64 * 1024 * 1024
+
+/** The most bytes that a character takes in JSON. */
+const escapedBytes = 6
+
+const metadataBytes = (metadata: Payload["metadata"]): number => {
+  let length = 0
+  for (const name in metadata) length += name.length + metadata[name]!.length
+  return length * escapedBytes
+}
+
+/** The most bytes that a payload takes. */
+export const payloadBytes = (payload: Payload | undefined): number =>
+  payload === undefined ? 0 : payload.data.byteLength + metadataBytes(payload.metadata)
+
+/** The most bytes that what is recorded of a failure takes, but for what is always short. */
+export const failureBytes = (error: Detail | undefined): number =>
+  error === undefined
+    ? 0
+    : (error.message.length + error.subject.length + error.subjectId.length) * escapedBytes +
+      metadataBytes(error.metadata)
 
 /** Items for one statement after the other. */
 export const inParts = <A>(items: ReadonlyArray<A>, bytesOf: (item: A) => number): ReadonlyArray<ReadonlyArray<A>> => {

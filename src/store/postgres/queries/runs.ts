@@ -11,11 +11,13 @@ import {
   arraysOf,
   type Column,
   column,
+  failureBytes,
   given,
   inParts,
   int8,
   namesOf,
   type Parameter,
+  payloadBytes,
   prefixed,
   type Statement,
   texts
@@ -197,24 +199,20 @@ const payloadSql = (payload: "input" | "output") =>
   FROM unnest($1::text[], $2::bytea[], $3::text[]) AS w (run_id, data, metadata) WHERE r.run_id = w.run_id`
 
 const putPayloads = (payload: "input" | "output", puts: ReadonlyArray<RunPayload>): ReadonlyArray<Statement> =>
-  puts.length === 0
-    ? []
-    : [
-        {
-          sql: payloadSql(payload),
-          params: [
-            texts(puts.map(({ runId }) => runId)),
-            array(
-              "bytea",
-              puts.map((put) => put.payload.data)
-            ),
-            array(
-              "text",
-              puts.map((put) => fromMetadata(put.payload.metadata))
-            )
-          ]
-        }
-      ]
+  inParts(puts, (put) => payloadBytes(put.payload)).map((part) => ({
+    sql: payloadSql(payload),
+    params: [
+      texts(part.map(({ runId }) => runId)),
+      array(
+        "bytea",
+        part.map((put) => put.payload.data)
+      ),
+      array(
+        "text",
+        part.map((put) => fromMetadata(put.payload.metadata))
+      )
+    ]
+  }))
 
 const copySql = (from: string) => `UPDATE runs AS r SET input = s.input, input_metadata = s.input_metadata
   FROM unnest($1::text[], $2::text[]) AS w (run_id, source) JOIN ${from} = w.source WHERE r.run_id = w.run_id`
@@ -228,7 +226,7 @@ const copies = (sql: string, pairs: ReadonlyArray<readonly [runId: string, from:
     : [{ sql, params: [texts(pairs.map(([runId]) => runId)), texts(pairs.map(([, from]) => from))] }]
 
 const withPayload = (columns: ReadonlyArray<Column<Written>>, sql: string, rows: ReadonlyArray<Written>) =>
-  inParts(rows, ({ payload }) => payload?.data.byteLength ?? 0).map(
+  inParts(rows, ({ payload, run }) => payloadBytes(payload) + failureBytes(run.error)).map(
     (part): Statement => ({ sql, params: arraysOf(columns, part) })
   )
 
@@ -275,7 +273,10 @@ export const save = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyAr
   }
   const started = changes.insertRuns.map((run) => take(inputs, run))
   return [
-    ...(plain.length === 0 ? [] : [{ sql: updateSql, params: arraysOf(runUpdate, plain) }]),
+    ...inParts(plain, ({ error }) => failureBytes(error)).map((part) => ({
+      sql: updateSql,
+      params: arraysOf(runUpdate, part)
+    })),
     ...withPayload(ended, endSql, withOutput),
     ...withPayload(inserted, insertSql, started),
     ...expectNoneUnseen(wants, changes, loaded),

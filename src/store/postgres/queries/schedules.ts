@@ -10,7 +10,18 @@ import { fromMetadata } from "../../rows/values.ts"
 import type { Changes, ScheduleRecord, Wants } from "../../Store.ts"
 import type { Loaded } from "../Loaded.ts"
 import type { Question } from "../pipeline.ts"
-import { array, arraysOf, given, listed, prefixed, type Statement, type Type, texts } from "../values.ts"
+import {
+  array,
+  arraysOf,
+  given,
+  inParts,
+  listed,
+  payloadBytes,
+  prefixed,
+  type Statement,
+  type Type,
+  texts
+} from "../values.ts"
 
 const lockSql = `SELECT ${scheduleColumns.join(", ")} FROM schedules
   WHERE schedule_id = ANY($1::text[]) ORDER BY schedule_id FOR UPDATE`
@@ -132,24 +143,20 @@ const write = (sql: string, schedules: ReadonlyArray<ScheduleRecord>): ReadonlyA
 export const save = ({ insertSchedules, scheduleInputs, updateSchedules }: Changes): ReadonlyArray<Statement> => [
   ...write(sql.update, updateSchedules),
   ...write(sql.insert, insertSchedules),
-  ...(scheduleInputs.length === 0
-    ? []
-    : [
-        {
-          sql: sql.putInput,
-          params: [
-            texts(scheduleInputs.map(({ scheduleId }) => scheduleId)),
-            array(
-              "bytea",
-              scheduleInputs.map(({ payload }) => payload.data)
-            ),
-            array(
-              "text",
-              scheduleInputs.map(({ payload }) => fromMetadata(payload.metadata))
-            )
-          ]
-        }
-      ])
+  ...inParts(scheduleInputs, ({ payload }) => payloadBytes(payload)).map((part) => ({
+    sql: sql.putInput,
+    params: [
+      texts(part.map(({ scheduleId }) => scheduleId)),
+      array(
+        "bytea",
+        part.map(({ payload }) => payload.data)
+      ),
+      array(
+        "text",
+        part.map(({ payload }) => fromMetadata(payload.metadata))
+      )
+    ]
+  }))
 ]
 
 /** Counts runs and removes schedules: last of all. */

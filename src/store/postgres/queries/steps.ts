@@ -7,10 +7,12 @@ import {
   array,
   arraysOf,
   type Column,
+  failureBytes,
   given,
   inParts,
   namesOf,
   type Parameter,
+  payloadBytes,
   prefixed,
   type Statement,
   texts
@@ -80,7 +82,7 @@ const write = (
   columns: ReadonlyArray<Column<StepRecord>>,
   steps: ReadonlyArray<StepRecord>
 ): ReadonlyArray<Statement> =>
-  inParts(steps, ({ input, output }) => input.data.byteLength + (output?.data.byteLength ?? 0)).map(
+  inParts(steps, ({ error, input, output }) => payloadBytes(input) + payloadBytes(output) + failureBytes(error)).map(
     (part): Statement => ({ sql, params: arraysOf(columns, part) })
   )
 
