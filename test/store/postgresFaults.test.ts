@@ -280,6 +280,42 @@ describe("a store that gets too few connections", () => {
   )
 })
 
+describe("a store whose process stands still in the middle of a transaction", () => {
+  it.live(
+    "holds nothing for long, and then carries out that transaction and the next ones",
+    () =>
+      Effect.gen(function* () {
+        const url = yield* emptyDatabase
+        const child = yield* start("write", url, "1")
+        yield* child.said(20)
+        const admin = yield* session(url)
+        const open = admin(`SELECT pid FROM pg_stat_activity
+          WHERE datname = current_database() AND application_name = 'kagzi' AND state = 'idle in transaction'`)
+        for (;;) {
+          if ((yield* open).length === 0) continue
+          yield* child.signal("SIGSTOP")
+          // what it sent before is carried out
+          yield* Effect.sleep("100 millis")
+          if ((yield* open).length > 0) break
+          yield* child.signal("SIGCONT")
+        }
+        while ((yield* open).length > 0) yield* Effect.sleep("50 millis")
+        const before = child.lines().length
+        yield* child.signal("SIGCONT")
+        yield* child.said(before + 20)
+        yield* child.kill
+        const said = child.lines().map(Number)
+        assert.deepStrictEqual(
+          said,
+          said.map((_, index) => index + 1)
+        )
+        const [row] = yield* query(url, "SELECT count(*)::int AS runs FROM kagzi.runs")
+        assert.oneOf(row?.runs, [said.length, said.length + 1])
+      }).pipe(Effect.scoped),
+    60_000
+  )
+})
+
 describe("a store whose process is killed in a stream of transactions", () => {
   it.live(
     "leaves exactly the acknowledged transactions and at most the one in flight, each of them whole",

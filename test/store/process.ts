@@ -8,6 +8,7 @@ export interface Child {
   readonly lines: () => ReadonlyArray<string>
   /** Waits until it has said that many lines. Fails if it ends before. */
   readonly said: (count: number) => Effect.Effect<void, Error>
+  readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Sends SIGKILL and waits until the process is gone and all it said was read. */
   readonly kill: Effect.Effect<void>
 }
@@ -42,6 +43,10 @@ export const start = (...args: ReadonlyArray<string>) =>
             child.stdout.on("data", look)
             child.on("close", look)
             look()
+          }),
+        signal: (signal) =>
+          Effect.sync(() => {
+            child.kill(signal)
           }),
         kill: Effect.callback((resume) => {
           if (closed) return resume(Effect.void)

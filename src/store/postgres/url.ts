@@ -100,7 +100,7 @@ const session = (schema: string): Readonly<Record<string, string>> => ({
   statement_timeout: "30000",
   lock_timeout: "15000",
   // a server that is stopped in the middle of a transaction does not hold up the others
-  idle_in_transaction_session_timeout: "10000"
+  idle_in_transaction_session_timeout: "5000"
 })
 
 /** Reads a URL. The reason of a failure names no secret. */
