@@ -69,7 +69,7 @@ const toSchedule = (row: Row): Schedule => ({
 
 export const schedule = (namespace: string, scheduleId: string): Read<Schedule | undefined> => ({
   sql: `SELECT ${scheduleValues}, t.input, t.input_metadata FROM schedules AS t ${counted}
-    WHERE t.schedule_id = $1 AND t.namespace = $2`,
+    WHERE t.schedule_id = $1 AND t.namespace || '' = $2`,
   params: [text(scheduleId), text(namespace)],
   decode: (rows) => (rows[0] === undefined ? undefined : toSchedule(rows[0]))
 })

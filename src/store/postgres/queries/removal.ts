@@ -34,7 +34,7 @@ const endedSql = `WITH slice AS MATERIALIZED (
     SELECT run_id, created_at, place, oversized FROM sized WHERE place = 1 OR (rows <= $6 AND bytes <= $7)
   ), gone AS (
     DELETE FROM runs WHERE run_id = ANY(ARRAY(
-      SELECT run_id FROM runs WHERE run_id = ANY(ARRAY(SELECT run_id FROM chosen)) AND status IN (4, 5, 6)
+      SELECT run_id FROM runs WHERE run_id = ANY(ARRAY(SELECT run_id FROM chosen)) AND status + 0 IN (4, 5, 6)
       FOR UPDATE SKIP LOCKED))
     RETURNING run_id, namespace, task_queue, workflow_type, status
   ), kept AS (

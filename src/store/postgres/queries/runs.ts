@@ -49,12 +49,14 @@ const sourcesOf = (wants: Wants): { readonly sources: ReadonlyArray<string>; rea
     )
   }
   if (wants.quietSince !== undefined) {
-    sources.push(`SELECT r.run_id FROM workers AS k JOIN runs AS r ON r.worker_id = k.worker_id AND r.status = 2
+    sources.push(`SELECT r.run_id FROM workers AS k
+      CROSS JOIN LATERAL (SELECT run_id FROM runs WHERE worker_id = k.worker_id AND status = 2 OFFSET 0) AS r
       WHERE k.status <> 3 AND k.last_heartbeat_at <= ${param(int8(wants.quietSince))}`)
   }
   if (wants.scheduleRuns.size > 0) {
-    sources.push(`SELECT run_id FROM runs WHERE schedule_id IS NOT NULL AND status NOT IN (4, 5, 6)
-      AND schedule_id = ANY(${param(texts(wants.scheduleRuns))}::text[])`)
+    sources.push(`SELECT r.run_id FROM unnest(${param(texts(wants.scheduleRuns))}::text[]) AS w (schedule_id)
+      CROSS JOIN LATERAL (SELECT run_id FROM runs
+        WHERE schedule_id = w.schedule_id AND schedule_id IS NOT NULL AND status NOT IN (4, 5, 6) OFFSET 0) AS r`)
   }
   return { sources, params }
 }
@@ -160,8 +162,11 @@ const endSql = `UPDATE runs AS r SET ${assigned(ended)} FROM ${given(ended)} WHE
 
 const expectNewest = `SELECT expect(NOT EXISTS (
     SELECT 1 FROM unnest($1::text[], $2::text[], $3::text[]) AS w (namespace, external_id, known)
-    JOIN runs AS r ON r.namespace = w.namespace AND r.external_id = w.external_id AND r.status IN (4, 5, 6)
-    WHERE r.run_id <> ALL($4::text[]) AND r.seq > coalesce((SELECT k.seq FROM runs AS k WHERE k.run_id = w.known), 0)
+    CROSS JOIN LATERAL (SELECT seq FROM runs
+      WHERE namespace = w.namespace AND external_id = w.external_id AND status IN (4, 5, 6)
+        AND run_id <> ALL($4::text[])
+      ORDER BY seq DESC LIMIT 1) AS r
+    WHERE r.seq > coalesce((SELECT k.seq FROM runs AS k WHERE k.run_id = w.known), 0)
   ), 'a run with the same id was started in between')`
 
 const nameOf = (run: Pick<RunRecord, "namespace" | "externalId">) => `${run.namespace}\u0000${run.externalId}`

@@ -66,9 +66,10 @@ export const lockSchedules = (wants: Wants, loaded: Loaded): ReadonlyArray<Quest
   ]
 }
 
-const slotsSql = `SELECT r.schedule_id, r.slot
+const slotsSql = `SELECT w.schedule_id, r.slot
   FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS w (schedule_id, first, last)
-  JOIN runs AS r ON r.schedule_id = w.schedule_id AND r.slot >= w.first AND r.slot <= w.last AND r.slot IS NOT NULL`
+  CROSS JOIN LATERAL (SELECT slot FROM runs
+    WHERE schedule_id = w.schedule_id AND slot >= w.first AND slot <= w.last AND slot IS NOT NULL ORDER BY slot) AS r`
 
 /** Loads the slots for which there are runs. */
 export const loadSlots = ({ slots }: Wants, loaded: Loaded): ReadonlyArray<Question> =>

@@ -21,8 +21,8 @@ import {
 const columns = prefixed("s", stepColumns)
 
 const waiting = (runs: string) => `SELECT ${columns} FROM steps AS s
-  WHERE s.run_id = ANY(${runs}::text[]) AND waits IS NOT NULL AND NOT EXISTS
-    (SELECT 1 FROM steps AS later WHERE later.run_id = s.run_id AND later.name = s.name AND later.attempt > s.attempt)`
+  WHERE s.run_id = ANY(${runs}::text[]) AND waits IS NOT NULL AND s.attempt = (SELECT l.attempt FROM steps AS l
+    WHERE l.run_id = s.run_id AND l.name = s.name ORDER BY l.attempt DESC LIMIT 1)`
 
 const answeredTo =
   (loaded: Loaded): Question["answered"] =>

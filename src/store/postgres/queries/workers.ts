@@ -39,8 +39,9 @@ export const lockWorkers = (wants: Wants, loaded: Loaded): ReadonlyArray<Questio
     ]
     sources.push(`SELECT k.worker_id
       FROM unnest(${arrays.join(", ")}) AS w (namespace, task_queue, hostname, pid, instance_id)
-      JOIN workers AS k ON k.namespace = w.namespace AND k.task_queue = w.task_queue AND k.hostname = w.hostname
-        AND k.pid = w.pid AND k.instance_id = w.instance_id AND k.status <> 3`)
+      CROSS JOIN LATERAL (SELECT worker_id FROM workers
+        WHERE namespace = w.namespace AND task_queue = w.task_queue AND hostname = w.hostname AND pid = w.pid
+          AND instance_id = w.instance_id AND status <> 3 OFFSET 0) AS k`)
   }
   if (wants.quietSince !== undefined) {
     sources.push(
