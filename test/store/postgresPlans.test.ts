@@ -77,6 +77,7 @@ const expected: Readonly<Record<string, readonly [ReadonlyArray<Statement>, Read
     asked({ steps: [{ runId: id(1), name: "a", stepId: id(2) }] }),
     ["steps_by_name(run_id,name)", "steps_pkey(step_id)"]
   ],
+  "workers by id": [asked({ workers: one }), ["workers_pkey(worker_id)"]],
   "workers by key": [
     asked({ workerKeys: [workerOf(1)] }),
     ["workers_by_key(namespace,task_queue,hostname,pid,instance_id)", "workers_pkey(worker_id)"]
@@ -94,6 +95,15 @@ const expected: Readonly<Record<string, readonly [ReadonlyArray<Statement>, Read
       { externalIds: [{ namespace: "default", externalId: "e" }] }
     ),
     ["runs_ended(namespace,external_id)", "runs_pkey(run_id)"]
+  ],
+  "inputs of other runs": [written({ copyInputs: [{ runId: id(1), from: id(2) }] }), ["runs_pkey(run_id)"]],
+  "inputs of schedules": [
+    written({ copyScheduleInputs: [{ runId: id(1), scheduleId: id(2) }] }),
+    ["runs_pkey(run_id)", "schedules_pkey(schedule_id)"]
+  ],
+  "schedules that are deleted": [
+    written({ deleteSchedules: [id(1)] }),
+    ["schedules_pkey(schedule_id)", "schedule_counts_by_schedule(schedule_id)"]
   ],
   "updated steps": [written({ updateSteps: [stepOf(1)] }), ["steps_pkey(step_id)"]],
   "new steps": [written({ insertSteps: [stepOf(1)] }), []],
