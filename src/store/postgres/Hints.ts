@@ -4,12 +4,13 @@
  * It is told after the commit and on a connection of its own: in the transaction itself, NOTIFY would have all servers
  * commit one after the other. What is lost with a server that dies in between costs time and no work.
  */
-import * as PgConnection from "@effect/sql-pg/PgConnection"
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { randomUUID } from "node:crypto"
 import { Effect, Latch, PubSub, Queue, type Scope, Stream } from "effect"
 import { isTerminal } from "../../Run.ts"
 import { declaresTheSame } from "../rows/limits.ts"
 import type { Changes, Hint, WorkerRecord } from "../Store.ts"
+import { connect } from "./connect.ts"
 import { decode, encode } from "./hintText.ts"
 import type { Read } from "./queries/reads.ts"
 import { text } from "./values.ts"
@@ -94,11 +95,15 @@ export interface Hints {
   readonly unknown: () => void
 }
 
-/** `read` runs a statement somewhere; `schema` keeps servers of other schemas apart. */
+/**
+ * `read` runs a statement somewhere; `schema` keeps servers of other schemas apart. While `moved` is open, the address
+ * may lead to another database than before, where those who change something tell it.
+ */
 export const make = Effect.fnUntraced(function* (
   connection: PgConnection.Config,
   schema: string,
-  read: (question: Read<void>) => Effect.Effect<void, unknown>
+  read: (question: Read<void>) => Effect.Effect<void, unknown>,
+  moved: Latch.Latch
 ): Effect.fn.Return<Hints, never, Scope.Scope> {
   const sender = randomUUID()
   const channel = `kagzi ${schema}`
@@ -122,15 +127,16 @@ export const make = Effect.fnUntraced(function* (
 
   const listen = Effect.scoped(
     Effect.gen(function* () {
-      const session = yield* PgConnection.make(connection)
+      const session = yield* connect(connection)
+      // whatever it was opened for: this one was just checked
+      moved.closeUnsafe()
       const notifications = yield* session.listen(channel)
       // whatever was told before nobody has heard
       yield* PubSub.publish(heard, { _tag: "Missed" })
-      for (;;) {
-        for (const { payload } of yield* Queue.takeAll(notifications)) {
-          yield* PubSub.publishAll(heard, decode(sender, payload))
-        }
-      }
+      const hear = Effect.flatMap(Queue.takeAll(notifications), (arrived) =>
+        Effect.forEach(arrived, ({ payload }) => PubSub.publishAll(heard, decode(sender, payload)), { discard: true })
+      )
+      yield* Effect.raceFirst(Effect.forever(hear), moved.await)
     })
   )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.ignore(listen), Effect.sleep(retryMillis))))

@@ -10,9 +10,10 @@
  * follow 8. That holds across crashes and failovers too, since the row is as durable as the transaction.
  */
 import { randomUUID } from "node:crypto"
-import * as PgConnection from "@effect/sql-pg/PgConnection"
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Clock, Effect, Exit, Result, Scope, Semaphore } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { connect } from "./connect.ts"
 import { pipeline } from "./pipeline.ts"
 import type { Read } from "./queries/reads.ts"
 import { int8, type Statement, text } from "./values.ts"
@@ -148,7 +149,7 @@ export const make = Effect.fnUntraced(function* (
   count: number
 ): Effect.fn.Return<Lanes, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const newLane = Effect.sync(() => new Lane(randomUUID(), PgConnection.make(config)))
+  const newLane = Effect.sync(() => new Lane(randomUUID(), connect(config)))
   const lanes = new Set<Lane>()
   for (let n = 0; n < count; n++) lanes.add(yield* newLane)
   // the one used last is used next, so that no more connect than are needed

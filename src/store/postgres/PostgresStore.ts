@@ -37,13 +37,13 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
   const { connection, place, poolSize, schema } = settings
   yield* migrate(settings)
   const lanes = yield* Lanes.make(connection, lanesOf(poolSize))
-  const { list, read } = yield* Effect.mapError(
+  const { list, moved, read, readChecked } = yield* Effect.mapError(
     Reads.make(connection, poolSize - 1 - lanesOf(poolSize), place),
     (error) => toStoreError(place, error)
   )
   yield* read(Lanes.forgetOld)
   const now = yield* Time.make(read)
-  const hints = yield* Hints.make(connection, schema, read)
+  const hints = yield* Hints.make(connection, schema, read, moved)
   const compaction = yield* compactCounts(read)
 
   const find = <A>(question: reads.Read<A | undefined>) => Effect.map(read(question), Option.fromUndefinedOr)
@@ -101,7 +101,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
       ),
     removeLeftSteps: (room) => read(removal.removeLeftSteps(room)),
     quietest: find(reads.quietest),
-    ping: read(reads.ping)
+    ping: readChecked(reads.ping)
   }
   return shape
 })

@@ -4,7 +4,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../Store.ts"
 
 /** SQLSTATE codes (https://www.postgresql.org/docs/current/errcodes-appendix.html), and beginnings of them. */
-const Code = {
+export const Code = {
   uniqueViolation: "23505",
   serializationFailure: "40001",
   deadlock: "40P01",
@@ -94,6 +94,9 @@ const isTransient = (error: SqlError): boolean => {
     code === Code.readOnly
   )
 }
+
+/** Whether the connection leads to where nothing can be written: a standby, or a primary that became one. */
+export const isReadOnly = (error: SqlError): boolean => codeOf(error) === Code.readOnly
 
 /** Whether the database refused a connection because it has as many as it takes. */
 export const isCrowded = (error: SqlError): boolean => codeOf(error) === Code.tooManyConnections

@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../Store.ts"
+import { checkBy } from "./connect.ts"
 import { toStoreError } from "./errors.ts"
 import { migrations } from "./migrations.ts"
 import type { Settings } from "./url.ts"
@@ -81,6 +82,10 @@ export const migrate = (settings: Settings): Effect.Effect<void, StoreError> => 
   const client = PgClient.layerFrom(PgClient.makeClient({ ...connection, startupParameters, multiplex: false }))
   const work = Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    // before anything is made, which might be in another schema
+    yield* checkBy(startupParameters, (statement) =>
+      Effect.map(sql.unsafe<{ name: string }>(statement), (rows) => rows.map(({ name }) => name))
+    )
     yield* checkServer(sql, place)
     if ((yield* applied(sql, settings)) < migrations.length) {
       yield* sql.withTransaction(migrateUnderLock(sql, settings))

@@ -9,7 +9,7 @@ import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Effect, Random, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Changes, type Rows, type Shape, StoreError, type Wants, type WorkerRecord } from "../Store.ts"
-import { isCrowded, isRolledBack, type Outcome, outcomeOf, toStoreError } from "./errors.ts"
+import { isCrowded, isReadOnly, isRolledBack, type Outcome, outcomeOf, toStoreError } from "./errors.ts"
 import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
 import * as Load from "./load.ts"
 import { Loaded } from "./Loaded.ts"
@@ -42,7 +42,7 @@ type Attempt<A> =
   | { readonly _tag: "LockNamespaces" }
   /** It found no connection; others have some. */
   | { readonly _tag: "Crowded" }
-  /** The connection, made for an earlier transaction, was broken before anything was written. */
+  /** The connection, made for an earlier transaction, was broken before anything was written, or can't write any more. */
   | { readonly _tag: "Stale"; readonly error: StoreError }
   | { readonly _tag: "Failed"; readonly outcome: Outcome; readonly error: StoreError }
   /** The commit may or may not take place. */
@@ -64,11 +64,11 @@ export const make = (
   const failed = (lane: Lane, connection: PgConnection.PgConnection, error: SqlError, wasConnected: boolean) => {
     const outcome = outcomeOf(error)
     const storeError = toStoreError(place, error)
+    // the address may lead to another database by now
+    const isLost = outcome === "lost" || isReadOnly(error)
     const attempt: Attempt<never> =
-      outcome === "lost" && wasConnected
-        ? { _tag: "Stale", error: storeError }
-        : { _tag: "Failed", outcome, error: storeError }
-    const cleanUp = isGivenUp(error) ? lanes.retire(lane) : outcome === "lost" ? lane.drop : undo(lane, connection)
+      isLost && wasConnected ? { _tag: "Stale", error: storeError } : { _tag: "Failed", outcome, error: storeError }
+    const cleanUp = isGivenUp(error) ? lanes.retire(lane) : isLost ? lane.drop : undo(lane, connection)
     return Effect.as(cleanUp, attempt)
   }
 
@@ -82,14 +82,15 @@ export const make = (
   const write = Effect.fnUntraced(function* (
     lane: Lane,
     connection: PgConnection.PgConnection,
-    statements: ReadonlyArray<Statement>
+    statements: ReadonlyArray<Statement>,
+    wasConnected: boolean
   ) {
     const written = yield* Effect.result(pipeline(connection, [...statements, lane.number(), commit]))
     if (Result.isSuccess(written)) return undefined
     const error = written.failure
     if (isRolledBack(error)) {
       lane.rolledBack()
-      return yield* failed(lane, connection, error, false)
+      return yield* failed(lane, connection, error, wasConnected)
     }
     yield* lane.drop
     const settled = yield* Effect.result(lane.settle)
@@ -154,7 +155,7 @@ export const make = (
           return refused(`there is no ${missing}`)
         }
       }
-      const failure = yield* write(lane, connection, statementsOf(wants, changes, loaded))
+      const failure = yield* write(lane, connection, statementsOf(wants, changes, loaded), wasConnected)
       const attempt: Attempt<A> = { _tag: "Done", value, committed: { changes, workers: loaded.workers } }
       return failure ?? attempt
     }).pipe(Effect.onInterrupt(() => lanes.retire(lane)))

@@ -80,7 +80,7 @@ const tlsOf = (url: URL): Parsed<boolean | ConnectionOptions | undefined> => {
 }
 
 /**
- * What every session is set to.
+ * What every session is set to, in PostgreSQL's own spelling: sessions are held to it.
  *
  * Every statement of ours has an index to go by. The planner is kept from reading whole tables, which it prefers while
  * a table is small and goes on doing as it grows, since plans are kept.
@@ -97,10 +97,10 @@ const session = (schema: string): Readonly<Record<string, string>> => ({
   enable_mergejoin: "off",
   jit: "off",
   client_min_messages: "error",
-  statement_timeout: "30000",
-  lock_timeout: "15000",
+  statement_timeout: "30s",
+  lock_timeout: "15s",
   // a server that is stopped in the middle of a transaction does not hold up the others
-  idle_in_transaction_session_timeout: "5000"
+  idle_in_transaction_session_timeout: "5s"
 })
 
 /** Reads a URL. The reason of a failure names no secret. */
