@@ -48,18 +48,21 @@ export type PostgresOptions = Options
  * - `schema`: holds the tables of kagzi. It is made if it does not exist, and brought up to date when a server starts;
  *   several may start at once. By default `kagzi`
  * - `pool_size`: the most connections that a server holds open, at least 3. By default 10
- * - `sslmode`: `disable`, the default, uses no TLS; `require` encrypts; `verify-ca` and `verify-full` check the
- *   certificate too, the latter with the host in it; `prefer` takes TLS where it is offered and then checks as
- *   `verify-full` does
+ * - `sslmode`: `disable` uses no TLS; `prefer`, the default, and `allow` take it where PostgreSQL offers it when the
+ *   server starts, and trust whoever answers; `require` insists on it; `verify-ca` and `verify-full` check the certificate
+ *   too, the latter with the host in it
  * - `sslrootcert`: a file with the certificates of authorities to trust, in place of the usual ones. With it `require`
  *   checks as `verify-ca` does
  * - `sslcert` and `sslkey`: files with the certificate that the server shows, and its key
  * - `application_name`, `connect_timeout` in seconds (5), `options`, and `host` for the folder of a Unix socket: as
  *   everywhere
  *
+ * Others are refused where they ask for what is not supported.
+ *
  * **Gotchas**
  *
- * A pooler in between must not hand out connections for each transaction: sessions are used.
+ * A pooler in between must not hand out connections for each transaction, since sessions are used, and has to pass on
+ * what they are started with.
  */
 export const postgres = (url: string, options: PostgresOptions = {}): ServerStore =>
   opened(

@@ -6,9 +6,10 @@ import { chmodSync, chownSync, copyFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Logger } from "effect"
 import { type EmbeddedServer, startEmbedded } from "../support/embeddedPostgres.ts"
-import { query } from "../support/postgres.ts"
+import * as Pooler from "../support/pooler.ts"
+import { emptyDatabase, query } from "../support/postgres.ts"
 import { open, prepare } from "./counting.ts"
 
 const fileOf = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`, import.meta.url))
@@ -47,6 +48,8 @@ const ca = { sslrootcert: fileOf("ca.crt") }
 const other = { sslrootcert: fileOf("other.crt") }
 
 const accepted = [
+  ["no mode, whoever answers", "127.0.0.1", {}],
+  ["prefer, whoever answers", "127.0.0.1", { sslmode: "prefer" }],
   ["require, whoever answers", "127.0.0.1", { sslmode: "require" }],
   ["require, from whom a known authority has signed", "127.0.0.1", { sslmode: "require", ...ca }],
   ["verify-ca, under another name", "127.0.0.1", { sslmode: "verify-ca", ...ca }],
@@ -58,8 +61,7 @@ const refused = [
   ["verify-ca, from whom another authority has signed", "localhost", { sslmode: "verify-ca", ...other }],
   ["verify-full, from whom another authority has signed", "localhost", { sslmode: "verify-full", ...other }],
   ["verify-full, under another name", "127.0.0.1", { sslmode: "verify-full", ...ca }],
-  ["verify-full, from whom nobody has signed that the system knows", "localhost", { sslmode: "verify-full" }],
-  ["prefer, from whom nobody has signed that the system knows", "localhost", { sslmode: "prefer" }]
+  ["verify-full, from whom nobody has signed that the system knows", "localhost", { sslmode: "verify-full" }]
 ] as const
 
 const encrypted = Effect.suspend(() =>
@@ -94,8 +96,49 @@ describe("a store whose url asks for TLS", () => {
 
   it.live("does without where it asks for none", () =>
     Effect.gen(function* () {
-      yield* open(urlOf("127.0.0.1", { schema: "plain" }))
+      yield* open(urlOf("127.0.0.1", { schema: "plain", sslmode: "disable" }))
       assert.deepStrictEqual(yield* encrypted, [{ ssl: false }])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("warns where it found none, unless it asks for none or stays on the machine", () =>
+    Effect.gen(function* () {
+      const url = new URL(yield* emptyDatabase)
+      const logged: Array<string> = []
+      const logger = Logger.make(({ message }) => void logged.push(String(message)))
+      const opened = (host: string, mode: string) => {
+        url.hostname = host
+        return Effect.provide(open(`${url.href}${mode}`), Logger.layer([logger]))
+      }
+      yield* opened("127.0.0.1", "")
+      // this machine too, by a name that does not say so
+      yield* opened("0.0.0.0", "?sslmode=disable")
+      assert.deepStrictEqual(logged, [])
+      yield* opened("0.0.0.0", "")
+      assert.strictEqual(logged.length, 1)
+      assert.match(logged[0]!, /offers no TLS/)
+      assert.notInclude(logged[0]!, "password@")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("does not go on without where PostgreSQL had it, whoever says that there is none", () =>
+    Effect.gen(function* () {
+      const url = new URL(urlOf("127.0.0.1", { schema: "kept" }))
+      const pooler = yield* Pooler.make(Number(url.port))
+      url.host = pooler.host
+      const store = yield* open(url.href)
+      yield* prepare(store, 1)
+      pooler.refusesTls = true
+      yield* query(
+        `${server.url}/postgres`,
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'kagzi'"
+      )
+      const error = yield* Effect.flip(store.ping)
+      assert.include(error.message, "does not support TLS")
+      assert.isTrue(error.transient)
+      pooler.refusesTls = false
+      yield* store.ping
+      assert.deepStrictEqual(yield* encrypted, [{ ssl: true }])
     }).pipe(Effect.scoped)
   )
 })

@@ -14,7 +14,7 @@
 import { Effect, Layer, Option } from "effect"
 import { type Shape, Store, StoreError } from "../Store.ts"
 import { compactCounts } from "./compactCounts.ts"
-import { toStoreError } from "./errors.ts"
+import { hasNoTls, toStoreError } from "./errors.ts"
 import * as Hints from "./Hints.ts"
 import * as Lanes from "./Lanes.ts"
 import { migrate } from "./migrate.ts"
@@ -33,9 +33,32 @@ export type { Options } from "./url.ts"
 /** Connections that carry out transactions, of so many in all; one listens, and the others read. */
 const lanesOf = (poolSize: number): number => Math.max(1, Math.floor((poolSize - 1) / 2))
 
-const make = Effect.fnUntraced(function* (settings: Settings) {
-  const { connection, place, poolSize, schema } = settings
+/**
+ * Brings the schema up to date, and tells the settings of further connections. Where TLS is preferred and PostgreSQL has
+ * it, those do not go on without: nobody takes it away later by answering in the place of PostgreSQL.
+ */
+const prepare = Effect.fnUntraced(function* (settings: Settings) {
+  const { connection, isLocal, place, prefersTls } = settings
+  if (prefersTls) {
+    const encrypted = { ...connection, ssl: { rejectUnauthorized: false } }
+    const isEncrypted = yield* migrate({ ...settings, connection: encrypted }).pipe(
+      Effect.as(true),
+      Effect.catch((error) => (hasNoTls(error) ? Effect.succeed(false) : Effect.fail(error)))
+    )
+    if (isEncrypted) return encrypted
+    if (!isLocal) {
+      yield* Effect.logWarning(
+        `${place}: PostgreSQL offers no TLS, so passwords and payloads are sent as they are. Set sslmode=disable if that is meant, or a mode that insists on TLS`
+      )
+    }
+  }
   yield* migrate(settings)
+  return connection
+})
+
+const make = Effect.fnUntraced(function* (settings: Settings) {
+  const { place, poolSize, schema } = settings
+  const connection = yield* prepare(settings)
   const lanes = yield* Lanes.make(connection, lanesOf(poolSize))
   const { list, moved, read, readChecked } = yield* Effect.mapError(
     Reads.make(connection, poolSize - 1 - lanesOf(poolSize), place),

@@ -1,6 +1,6 @@
 /** What failures of PostgreSQL mean for a transaction and for a caller. */
 import { Predicate } from "effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../Store.ts"
 
 /** SQLSTATE codes (https://www.postgresql.org/docs/current/errcodes-appendix.html), and beginnings of them. */
@@ -100,6 +100,12 @@ export const isReadOnly = (error: SqlError): boolean => codeOf(error) === Code.r
 
 /** Whether the database refused a connection because it has as many as it takes. */
 export const isCrowded = (error: SqlError): boolean => codeOf(error) === Code.tooManyConnections
+
+/** Whether PostgreSQL has no TLS to offer: what the client library says where it was asked to take it. */
+export const hasNoTls = ({ cause }: StoreError): boolean =>
+  isSqlError(cause) &&
+  cause.reason.cause instanceof Error &&
+  cause.reason.cause.message === "The server does not support TLS"
 
 /** The error of the port. `place` names the database, without secrets. */
 export const toStoreError = (place: string, error: SqlError): StoreError => {

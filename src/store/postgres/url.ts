@@ -1,7 +1,7 @@
 /** How a database is named: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=kagzi&pool_size=10&sslmode=require`. */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { readFileSync } from "node:fs"
-import type { ConnectionOptions } from "node:tls"
+import { type ConnectionOptions, createSecureContext } from "node:tls"
 import { Redacted, Result } from "effect"
 import { registry } from "./values.ts"
 
@@ -14,7 +14,12 @@ export interface Options {
 }
 
 export interface Settings {
+  /** Without TLS where that is no more than preferred. */
   readonly connection: PgConnection.Config
+  /** Whether TLS is taken where PostgreSQL offers it. */
+  readonly prefersTls: boolean
+  /** Whether what is sent does not leave the machine. */
+  readonly isLocal: boolean
   readonly schema: string
   readonly poolSize: number
   /** Names the database without secrets. */
@@ -23,8 +28,59 @@ export interface Settings {
 
 type Parsed<A> = Result.Result<A, string>
 
-/** Those of libpq that are understood. Another one would be ignored, and a connection less safe than it was meant to be. */
-const tlsParameters = ["sslmode", "sslrootcert", "sslcert", "sslkey"]
+const tlsFiles = ["sslrootcert", "sslcert", "sslkey"]
+
+/** Of these, the client library reads those that are not read here. */
+const understood = [
+  ...["schema", "pool_size", "sslmode", ...tlsFiles, "connect_timeout", "application_name"],
+  ...["host", "port", "user", "password", "dbname", "options"]
+]
+
+/**
+ * Parameters of libpq that make no difference, with the values that ask for nothing that is not done. Any other one
+ * would be ignored, and a connection less safe than it was meant to be, or one to another server.
+ */
+const harmless: Readonly<Record<string, ReadonlyArray<string> | "any">> = {
+  channel_binding: ["disable", "prefer"],
+  gssencmode: ["disable", "prefer"],
+  sslnegotiation: ["postgres"],
+  // every connection is held to it
+  target_session_attrs: ["any", "read-write", "primary"],
+  client_encoding: ["auto", "UTF8", "utf8", "UTF-8", "utf-8"],
+  fallback_application_name: "any",
+  keepalives: "any",
+  keepalives_idle: "any",
+  keepalives_interval: "any",
+  keepalives_count: "any",
+  tcp_user_timeout: "any",
+  load_balance_hosts: "any"
+}
+
+const isName = /^[a-z_]+$/i
+
+/** Why that parameter is refused. Names no value, and nothing that may be the rest of a password that was not encoded. */
+const refusalOf = (url: URL, name: string): string | undefined => {
+  const allowed = understood.includes(name) ? "any" : Object.hasOwn(harmless, name) ? harmless[name] : undefined
+  if (allowed === undefined) {
+    const named = isName.test(name) && !url.searchParams.has("password") ? name : "one of its parameters"
+    return `${named} is not supported; ${understood.join(", ")} are`
+  }
+  const values = url.searchParams.getAll(name)
+  if (values.length > 1) return `${name} is given more than once`
+  return allowed === "any" || allowed.includes(values[0] ?? "")
+    ? undefined
+    : `${name} may only be ${allowed.join(" or ")}: no more is supported`
+}
+
+const checkParameters = (url: URL): Parsed<void> => {
+  for (const name of new Set(url.searchParams.keys())) {
+    const refusal = refusalOf(url, name)
+    if (refusal !== undefined) return Result.fail(refusal)
+  }
+  return url.hostname.includes(",") || url.searchParams.get("host")?.includes(",") === true
+    ? Result.fail("several hosts are not supported")
+    : Result.succeed(undefined)
+}
 
 const isSchema = /^[a-z_][a-z0-9_]{0,47}$/
 
@@ -50,34 +106,47 @@ const fileOf = (url: URL, name: string): Parsed<Buffer | undefined> => {
 
 /**
  * As libpq reads it: `require` encrypts and, without a root certificate, trusts whoever answers; `verify-ca` checks who
- * signed the certificate, `verify-full` the name in it too. `prefer` and `allow` are left to the client library, which
- * takes TLS where it is offered and then checks the certificate in full.
+ * signed the certificate, `verify-full` the name in it too. `prefer`, the default, encrypts where that is offered and
+ * trusts whoever answers, and `allow` is the same here; which it is to be is found out once, when a server starts. Files
+ * beside a mode that may do without TLS are refused: who names them means to be safe.
  */
-const tlsOf = (url: URL): Parsed<boolean | ConnectionOptions | undefined> => {
-  const unknown = Array.from(url.searchParams.keys()).find(
-    (name) => name.startsWith("ssl") && !tlsParameters.includes(name)
-  )
-  if (unknown !== undefined) return Result.fail(`${unknown} is not supported; ${tlsParameters.join(", ")} are`)
-  const mode = url.searchParams.get("sslmode") ?? "disable"
-  if (mode === "disable") return Result.succeed(false)
-  if (mode === "prefer" || mode === "allow") return Result.succeed(undefined)
+const tlsOf = (url: URL): Parsed<boolean | ConnectionOptions | "preferred"> => {
+  const mode = url.searchParams.get("sslmode") ?? "prefer"
+  if (mode === "disable" || mode === "prefer" || mode === "allow") {
+    const file = tlsFiles.find((name) => url.searchParams.has(name))
+    if (file !== undefined) return Result.fail(`${file} takes sslmode=require, verify-ca or verify-full`)
+    return Result.succeed(mode === "disable" ? false : "preferred")
+  }
   if (mode !== "require" && mode !== "verify-ca" && mode !== "verify-full") {
     return Result.fail("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")
+  }
+  if (url.searchParams.has("sslcert") !== url.searchParams.has("sslkey")) {
+    return Result.fail("sslcert and sslkey go together")
   }
   return Result.gen(function* () {
     const ca = yield* fileOf(url, "sslrootcert")
     const cert = yield* fileOf(url, "sslcert")
     const key = yield* fileOf(url, "sslkey")
     const checked = mode !== "require" || url.searchParams.has("sslrootcert")
-    return {
-      rejectUnauthorized: checked,
+    const files = {
       ...(ca === undefined ? {} : { ca }),
       ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
+      ...(key === undefined ? {} : { key })
+    }
+    yield* Result.try({
+      try: () => createSecureContext(files),
+      catch: (cause) => `sslcert or sslkey can't be used: ${String(cause)}`
+    })
+    return {
+      ...files,
+      rejectUnauthorized: checked,
       ...(mode === "verify-full" ? {} : { checkServerIdentity: () => undefined })
     }
   })
 }
+
+/** This machine, or the folder of a socket. */
+const isLocalHost = /^(localhost|127\.[\d.]+|\[?::1\]?|(\/|%2f).*|)$/i
 
 /**
  * What every session is set to, in PostgreSQL's own spelling: sessions are held to it.
@@ -112,10 +181,11 @@ export const parse = (text: string, options: Options = {}): Parsed<Settings> =>
     }
     const schema = yield* schemaOf(options.schema ?? url.searchParams.get("schema") ?? undefined)
     const poolSize = yield* poolSizeOf(options.poolSize ?? url.searchParams.get("pool_size") ?? undefined)
-    const ssl = yield* tlsOf(url)
+    yield* checkParameters(url)
+    const tls = yield* tlsOf(url)
     const connection: PgConnection.Config = {
       url: Redacted.make(text),
-      ...(ssl === undefined ? {} : { ssl }),
+      ssl: tls === "preferred" ? false : tls,
       ...(url.searchParams.has("application_name") ? {} : { applicationName: "kagzi" }),
       startupParameters: session(schema),
       types: registry,
@@ -124,5 +194,13 @@ export const parse = (text: string, options: Options = {}): Parsed<Settings> =>
       keepAlive: "20 seconds",
       maxMessageSize: 256 * 1024 * 1024
     }
-    return { connection, schema, poolSize, place: `postgres://${url.host}${url.pathname}` }
+    const isLocal = isLocalHost.test(url.searchParams.get("host") ?? url.hostname)
+    return {
+      connection,
+      prefersTls: tls === "preferred",
+      isLocal,
+      schema,
+      poolSize,
+      place: `postgres://${url.host}${url.pathname}`
+    }
   })
