@@ -24,7 +24,10 @@ const listen = Effect.fnUntraced(function* (store: Shape) {
       while (hints.at(-1)!._tag !== tag)
       return hints
     })
-  return { until }
+  /** Waits for that hint. */
+  const untilLast = (hint: Hint) =>
+    Effect.repeat(Queue.take(heard), { until: (heard) => JSON.stringify(heard) === JSON.stringify(hint) })
+  return { until, untilLast }
 })
 
 /** Two stores, each of which listens: what was missed before that is behind them. */
@@ -32,19 +35,17 @@ const pair = Effect.gen(function* () {
   const url = yield* emptyDatabase
   const [a, b] = [yield* open(url), yield* open(url)] as const
   const heard = { a: yield* listen(a), b: yield* listen(b) }
-  for (;;) {
-    const [row] = yield* query(
-      url,
-      "SELECT count(*)::int AS listeners FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
-    )
-    if (row?.listeners === 2) break
+  // what is written before they know of each other is not told
+  const met = yield* Effect.forkChild(Effect.all([heard.a.until("RunEnded"), heard.b.until("RunEnded")]))
+  let n = 900
+  while (met.pollUnsafe() === undefined) {
+    yield* write(a, { insertRuns: [endedRun(++n)] })
+    yield* write(b, { insertRuns: [endedRun(++n)] })
   }
-  // each says that it may have missed something when it begins to listen, unless that was before
-  yield* write(a, { insertRuns: [endedRun(900)] })
-  yield* write(b, { insertRuns: [endedRun(901)] })
-  const ofA = yield* heard.b.until("RunEnded")
-  const ofB = yield* heard.a.until("RunEnded")
-  assert.deepStrictEqual([ofA.at(-1), ofB.at(-1)], [ended(900), ended(901)])
+  yield* write(a, { insertRuns: [endedRun(++n)] })
+  yield* write(b, { insertRuns: [endedRun(++n)] })
+  yield* heard.b.untilLast(ended(n - 1))
+  yield* heard.a.untilLast(ended(n))
   return { url, a, b, heard }
 })
 

@@ -3,10 +3,13 @@
  *
  * It is told after the commit and on a connection of its own: in the transaction itself, NOTIFY would have all servers
  * commit one after the other. What is lost with a server that dies in between costs time and no work.
+ *
+ * A server that hears of no other tells nothing but that it is there. When it hears of the first one it tells that
+ * something was missed, and so does whoever hears of it for the first time tell that to itself.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { randomUUID } from "node:crypto"
-import { Effect, Latch, PubSub, Queue, type Scope, Stream } from "effect"
+import { Clock, Effect, Latch, PubSub, Queue, type Scope, Stream } from "effect"
 import { isTerminal } from "../../Run.ts"
 import { declaresTheSame } from "../rows/limits.ts"
 import type { Changes, Hint, WorkerRecord } from "../Store.ts"
@@ -17,6 +20,15 @@ import { text } from "./values.ts"
 
 /** How long to wait before listening again, in milliseconds. */
 const retryMillis = 250
+
+// A notification is a commit like any other, but need not survive anything: nobody waits for a disk or a standby.
+const notify = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+
+/** How often to tell the others that one is there, in milliseconds. */
+const presenceMillis = 5_000
+
+/** Who was not heard of for so many milliseconds is gone. */
+const absentMillis = 3 * presenceMillis
 
 /** Hints not told yet. Above, the others are only told that they missed some. */
 const maximumWaiting = 20_000
@@ -59,10 +71,14 @@ class Waiting {
     this.#note(`served ${hint.workerId}`, hint)
   }
 
-  missed(): void {
+  #clear(): void {
     this.#due.clear()
     this.#freed.clear()
     this.#others.clear()
+  }
+
+  missed(): void {
+    this.#clear()
     this.#note("missed", { _tag: "Missed" })
   }
 
@@ -72,9 +88,7 @@ class Waiting {
 
   take(): ReadonlyArray<Hint> {
     const taken = [...this.#due.values(), ...this.#freed.values(), ...this.#others.values()]
-    this.#due.clear()
-    this.#freed.clear()
-    this.#others.clear()
+    this.#clear()
     return taken
   }
 
@@ -110,6 +124,10 @@ export const make = Effect.fnUntraced(function* (
   const heard = yield* PubSub.unbounded<Hint>()
   const waiting = new Waiting()
   const bell = Latch.makeUnsafe()
+  const clock = yield* Clock.Clock
+  const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+  /** When each of the others was last heard of, by the monotonic clock. */
+  const others = new Map<string, number>()
 
   const tell = Effect.gen(function* () {
     yield* bell.await
@@ -117,13 +135,22 @@ export const make = Effect.fnUntraced(function* (
     bell.closeUnsafe()
     // while one is on its way, the next come together
     for (const payload of encode(sender, waiting.take())) {
-      yield* Effect.ignore(
-        read({ sql: "SELECT pg_notify($1, $2)", params: [text(channel), text(payload)], decode: () => undefined })
-      )
+      yield* Effect.ignore(read({ sql: notify, params: [text(channel), text(payload)], decode: () => undefined }))
     }
     if (!waiting.isEmpty) bell.openUnsafe()
   })
   yield* Effect.forkScoped(Effect.forever(tell))
+
+  const told = Effect.fnUntraced(function* ({ hints, sender: from }: ReturnType<typeof decode>) {
+    if (from === sender) return
+    if (!others.has(from)) {
+      yield* PubSub.publish(heard, { _tag: "Missed" })
+      if (others.size === 0) waiting.missed()
+      bell.openUnsafe()
+    }
+    others.set(from, millis())
+    yield* PubSub.publishAll(heard, hints)
+  })
 
   const listen = Effect.scoped(
     Effect.gen(function* () {
@@ -133,27 +160,39 @@ export const make = Effect.fnUntraced(function* (
       const notifications = yield* session.listen(channel)
       // whatever was told before nobody has heard
       yield* PubSub.publish(heard, { _tag: "Missed" })
+      bell.openUnsafe()
       const hear = Effect.flatMap(Queue.takeAll(notifications), (arrived) =>
-        Effect.forEach(arrived, ({ payload }) => PubSub.publishAll(heard, decode(sender, payload)), { discard: true })
+        Effect.forEach(arrived, ({ payload }) => told(decode(payload)), { discard: true })
       )
       yield* Effect.raceFirst(Effect.forever(hear), moved.await)
     })
   )
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.ignore(listen), Effect.sleep(retryMillis))))
 
+  const appear = Effect.sync(() => {
+    const now = millis()
+    for (const [other, at] of others) if (now - at > absentMillis) others.delete(other)
+    bell.openUnsafe()
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(presenceMillis), appear)))
+
   return {
     hints: Stream.fromPubSub(heard),
     committed: (changes, before) => {
+      if (others.size === 0) return
       waiting.add(changes, before)
       if (!waiting.isEmpty) bell.openUnsafe()
     },
     tell: (hint) => {
+      if (others.size === 0) return
       waiting.tell(hint)
       bell.openUnsafe()
     },
     unknown: () => {
-      waiting.missed()
-      bell.openUnsafe()
+      if (others.size > 0) {
+        waiting.missed()
+        bell.openUnsafe()
+      }
       PubSub.publishUnsafe(heard, { _tag: "Missed" })
     }
   }

@@ -16,7 +16,7 @@ const tags: ReadonlyArray<Hint["_tag"]> = [
 
 const missed: Hint = { _tag: "Missed" }
 
-/** The texts that tell these hints; a sender knows its own by its name. */
+/** The texts that tell these hints. Where there are none, there is one text that only tells who sends it. */
 export const encode = (sender: string, hints: ReadonlyArray<Hint>): ReadonlyArray<string> => {
   const texts: Array<string> = []
   let text = ""
@@ -34,7 +34,7 @@ export const encode = (sender: string, hints: ReadonlyArray<Hint>): ReadonlyArra
     text += `\n${line}`
     bytes += size
   }
-  return text === "" ? [] : [...texts, text]
+  return [...texts, text === "" ? sender : text]
 }
 
 /** A line of another version may tell what this one does not know. */
@@ -43,8 +43,8 @@ const toHint = (line: string): Hint => {
   return Result.isSuccess(read) && tags.includes(read.success?._tag) ? read.success : missed
 }
 
-/** The hints that others tell in a text. */
-export const decode = (self: string, text: string): ReadonlyArray<Hint> => {
-  const [sender, ...lines] = text.split("\n")
-  return sender === self ? [] : lines.map(toHint)
+/** Who tells what in a text. */
+export const decode = (text: string): { readonly sender: string; readonly hints: ReadonlyArray<Hint> } => {
+  const [sender = "", ...lines] = text.split("\n")
+  return { sender, hints: lines.map(toHint) }
 }
