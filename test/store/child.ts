@@ -10,7 +10,7 @@ import { Effect } from "effect"
 import * as PostgresStore from "../../src/store/postgres/PostgresStore.ts"
 import * as SqliteStore from "../../src/store/sqlite/SqliteStore.ts"
 import { type Cursor, type Removable, Store } from "../../src/store/Store.ts"
-import { write } from "../contract/store/fixtures.ts"
+import { id, noChanges, noWants } from "../contract/store/fixtures.ts"
 import { smallRoom, written } from "./written.ts"
 
 const [mode, place = "", first] = process.argv.slice(2)
@@ -20,8 +20,11 @@ const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
 const hold = Effect.andThen(say("ready"), Effect.never)
 
 const writeAll = Effect.gen(function* () {
+  const store = yield* Store
   for (let n = Number(first); ; n++) {
-    yield* write(written(n))
+    // every other one asks for something before it writes
+    const wants = { ...noWants, schedules: new Set(n % 2 === 0 ? [id(1)] : []) }
+    yield* store.transact(wants, () => ({ changes: { ...noChanges, ...written(n) }, value: undefined }))
     yield* say(String(n))
   }
 })

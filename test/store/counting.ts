@@ -18,10 +18,15 @@ export const open = (url: string, options?: PostgresStore.Options): Effect.Effec
     )
   )
 
-/** Makes the runs from 1 to `runs`. */
-export const prepare = (store: Shape, runs: number) =>
+/** Makes the runs from 1 to `runs`. With `executing` every other one executes, and is known to who wrote it last. */
+export const prepare = (store: Shape, runs: number, executing = false) =>
   store.transact(noWants, () => ({
-    changes: { ...noChanges, insertRuns: Array.from({ length: runs }, (_, index) => runOf(index + 1)) },
+    changes: {
+      ...noChanges,
+      insertRuns: Array.from({ length: runs }, (_, index) =>
+        runOf(index + 1, executing && index % 2 === 0 ? { status: "RUNNING", workerId: id(800) } : {})
+      )
+    },
     value: undefined
   }))
 

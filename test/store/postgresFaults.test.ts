@@ -55,7 +55,7 @@ describe("a store whose connections are terminated by the server", () => {
       Effect.gen(function* () {
         const url = yield* emptyDatabase
         const stores = [yield* open(url), yield* open(url)]
-        yield* prepare(stores[0]!, runs)
+        yield* prepare(stores[0]!, runs, true)
         const admin = yield* session(url)
         let killed = 0
         const kill = Effect.gen(function* () {
@@ -121,7 +121,7 @@ describe(`a store whose connections break while transactions end (KAGZI_TEST_SEE
         const through = new URL(url)
         through.host = cutter.host
         const stores = [yield* open(through.href), yield* open(through.href)]
-        yield* prepare(stores[0]!, runs)
+        yield* prepare(stores[0]!, runs, true)
         cutter.chance = 0.03
         const witness = new Witness()
         yield* counting(witness, stores, 3_000)
@@ -148,7 +148,7 @@ describe(`a store whose connections break while transactions end (KAGZI_TEST_SEE
         const through = new URL(url)
         through.host = new URL(proxy.address).host
         const stores = [yield* open(through.href), yield* open(through.href)]
-        yield* prepare(stores[0]!, runs)
+        yield* prepare(stores[0]!, runs, true)
         proxy.startCutting()
         const witness = new Witness()
         yield* counting(witness, stores, 2_000)
@@ -173,7 +173,7 @@ describe.each([
         const server = yield* instance()
         const url = `${server.url}/postgres`
         const store = yield* open(url)
-        yield* prepare(store, runs)
+        yield* prepare(store, runs, true)
         const witness = new Witness()
         let name = 0
         let isEnough = false

@@ -105,8 +105,8 @@ const expected: Readonly<Record<string, readonly [ReadonlyArray<Statement>, Read
     written({ deleteSchedules: [id(1)] }),
     ["schedules_pkey(schedule_id)", "schedule_counts_by_schedule(schedule_id)"]
   ],
-  "updated steps": [written({ updateSteps: [stepOf(1)] }), ["steps_pkey(step_id)"]],
-  "new steps": [written({ insertSteps: [stepOf(1)] }), []],
+  "updated steps": [written({ updateSteps: [stepOf(1)] }), ["steps_pkey(step_id)", "runs_pkey(run_id)"]],
+  "new steps": [written({ insertSteps: [stepOf(1)] }), ["runs_pkey(run_id)"]],
   heartbeats: [written({ updateWorkers: [workerOf(1)] }), ["workers_pkey(worker_id)"]],
   "counted runs of schedules": [
     written({ countScheduleRuns: [{ scheduleId: id(1), total: 1, successful: 0, failed: 0 }] }),
@@ -181,6 +181,7 @@ const typeNames = new Map([
   [17, "bytea"],
   [20, "bigint"],
   [21, "smallint"],
+  [23, "integer"],
   [25, "text"],
   [1001, "bytea[]"],
   [1005, "smallint[]"],

@@ -26,6 +26,9 @@ const findOutMillis = 20_000
 
 const retryMillis = 100
 
+/** For how long after a transaction another one takes the connection for good, in milliseconds. */
+const warmMillis = 100
+
 /** How long to do with fewer connections when the database has as many as it takes. */
 const crowdedMillis = 1_000
 
@@ -63,8 +66,12 @@ export class Lane {
   readonly #id: string
   #sequence = 0
   #connection: { readonly session: PgConnection.PgConnection; readonly scope: Scope.Closeable } | undefined
+  /** When the last transaction began, by the monotonic clock; milliseconds. */
+  usedAt = Number.NEGATIVE_INFINITY
   /** When the transaction began that is under way, by the monotonic clock; milliseconds. */
   busySince: number | undefined
+  /** Whether it was in use a moment ago, so that its connection is hardly broken. */
+  isWarm = false
   /** Whether it is out of use for a while when it is given back. */
   rests = false
 
@@ -143,13 +150,23 @@ export interface Lanes {
   readonly retire: (lane: Lane) => Effect.Effect<void>
 }
 
-/** Makes that many lanes. They connect when they are first used, and disconnect when the scope closes. */
+/**
+ * Makes that many lanes. They connect when they are first used, and disconnect when the scope closes. `onConnect` is called
+ * for each new connection: the database may be another one then, which lacks the last commits.
+ */
 export const make = Effect.fnUntraced(function* (
   config: PgConnection.Config,
-  count: number
+  count: number,
+  onConnect: () => void
 ): Effect.fn.Return<Lanes, never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const newLane = Effect.sync(() => new Lane(randomUUID(), connect(config)))
+  const newLane = Effect.sync(
+    () =>
+      new Lane(
+        randomUUID(),
+        Effect.tap(connect(config), () => Effect.sync(onConnect))
+      )
+  )
   const lanes = new Set<Lane>()
   for (let n = 0; n < count; n++) lanes.add(yield* newLane)
   // the one used last is used next, so that no more connect than are needed
@@ -170,6 +187,8 @@ export const make = Effect.fnUntraced(function* (
   const acquire = Effect.flatMap(monotonicMillis, (now) =>
     Effect.sync(() => {
       const lane = free.pop()!
+      lane.isWarm = now - lane.usedAt < warmMillis
+      lane.usedAt = now
       lane.busySince = now
       return lane
     })

@@ -35,10 +35,18 @@ const claimOrder = (a: RunRecord, b: RunRecord): number =>
 export class Loaded {
   readonly namespaces = new Map<string, NamespaceRecord>()
   readonly runs = new Map<string, RunRecord>()
+  /** How often those rows were written, each by its id. */
+  readonly revisions = {
+    namespaces: new Map<string, number>(),
+    workers: new Map<string, number>(),
+    runs: new Map<string, number>()
+  }
   readonly steps = new Map<string, StepRecord>()
   readonly workers = new Map<string, WorkerRecord>()
   readonly schedules = new Map<string, ScheduleRecord>()
   readonly slots: Array<{ readonly scheduleId: string; readonly slot: number }> = []
+  /** Whether there are limits on any of the queues that were locked. */
+  isLimited = false
   readonly #occupancy = new Map<string, Occupancy>()
   /** For each claim the runs that are due of each of its types. */
   readonly #due = new Map<number, Array<RunRecord>>()
@@ -51,12 +59,26 @@ export class Loaded {
     this.#occupancy.set(JSON.stringify([entry.namespace, entry.taskQueue, entry.workflowType]), entry)
   }
 
+  locked(run: RunRecord, revision: number): void {
+    this.runs.set(run.runId, run)
+    this.revisions.runs.set(run.runId, revision)
+  }
+
   /** A run of one of its types that a claim may get. */
-  due(claim: number, run: RunRecord): void {
+  due(claim: number, run: RunRecord, revision: number): void {
     const runs = this.#due.get(claim)
     if (runs === undefined) this.#due.set(claim, [run])
     else runs.push(run)
-    this.runs.set(run.runId, run)
+    this.locked(run, revision)
+  }
+
+  get hasDue(): boolean {
+    return this.#due.size > 0
+  }
+
+  /** Ids of all runs that are due of the types of claims, whether claims get them or not. */
+  get candidates(): Iterable<string> {
+    return new Set(Array.from(this.#due.values()).flatMap((runs) => runs.map(({ runId }) => runId)))
   }
 
   /** Ids of the runs that each claim may get, in the order of claims. */

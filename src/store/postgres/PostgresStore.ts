@@ -16,6 +16,7 @@ import { type Shape, Store, StoreError } from "../Store.ts"
 import { compactCounts } from "./compactCounts.ts"
 import { hasNoTls, toStoreError } from "./errors.ts"
 import * as Hints from "./Hints.ts"
+import { Known } from "./Known.ts"
 import * as Lanes from "./Lanes.ts"
 import { migrate } from "./migrate.ts"
 import * as limits from "./queries/limits.ts"
@@ -59,7 +60,8 @@ const prepare = Effect.fnUntraced(function* (settings: Settings) {
 const make = Effect.fnUntraced(function* (settings: Settings) {
   const { place, poolSize, schema } = settings
   const connection = yield* prepare(settings)
-  const lanes = yield* Lanes.make(connection, lanesOf(poolSize))
+  const known = new Known()
+  const lanes = yield* Lanes.make(connection, lanesOf(poolSize), () => known.clear())
   const { list, moved, read, readChecked } = yield* Effect.mapError(
     Reads.make(connection, poolSize - 1 - lanesOf(poolSize), place),
     (error) => toStoreError(place, error)
@@ -80,6 +82,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     lanes: lanesOf(poolSize),
     transact: transact.make(
       lanes,
+      known,
       place,
       (committed) => {
         compaction.committed(committed.changes)

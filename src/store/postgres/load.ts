@@ -39,12 +39,8 @@ export const firstQuestions = (wants: Wants, loaded: Loaded, lockNamespaces: boo
     ...workers.loadNamespaces(wants, loaded, lockNamespaces),
     ...schedules.lockSchedules(wants, loaded),
     ...workers.lockWorkers(wants, loaded),
-    ...(limited ? [{ ...limits.lock(claims, renewing(wants)), answered: () => {} }] : []),
+    ...(limited ? [limits.lock(claims, renewing(wants), loaded)] : []),
     ...runs.lockRuns(wants, loaded),
-    ...occupied(
-      claims.flatMap((claim) => limits.placesOf(claim, claim.workflowTypes, claim.dueBy)),
-      loaded
-    ),
     ...runs.lockClaims(wants, loaded),
     ...steps.load(wants, loaded),
     ...schedules.loadSlots(wants, loaded)
@@ -52,14 +48,18 @@ export const firstQuestions = (wants: Wants, loaded: Loaded, lockNamespaces: boo
 }
 
 /**
- * What the answers to the first questions ask for: what claimed runs wait for, and the limits where a lease ended before
- * it was renewed, which is rare. A run that never began a step waits for nothing.
+ * What the answers to the first questions ask for: what claimed runs wait for, how much of limits is used where there are
+ * some, and the limits where a lease ended before it was renewed, which is rare. A run that never began a step waits for
+ * nothing.
  */
 export const furtherQuestions = (wants: Wants, loaded: Loaded): ReadonlyArray<Question> => {
-  const waiting = Array.from(new Set(loaded.claims(wants).flat())).filter(
+  const claimable = loaded.isLimited ? loaded.candidates : new Set(loaded.claims(wants).flat())
+  const waiting = Array.from(claimable).filter(
     (runId) => (loaded.runs.get(runId)?.stepCount ?? 0) > 0 && !wants.waits.has(runId)
   )
-  const places: Array<limits.Place> = []
+  const places = loaded.isLimited
+    ? wants.claims.flatMap((claim) => limits.placesOf(claim, claim.workflowTypes, claim.dueBy))
+    : []
   for (const workerId of renewing(wants)) {
     const worker = loaded.workers.get(workerId)
     if (worker === undefined || wants.renewals === undefined) continue

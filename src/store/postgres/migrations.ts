@@ -6,6 +6,8 @@
  * change with every step have room on their page for a second version (`fillfactor`), and what changes then is in no
  * index, so that no index is written either.
  *
+ * The `revision` of a row grows with every transaction that changes it, or the steps of a run: see Known.ts.
+ *
  * Codes: runs.status 1 PENDING, 2 RUNNING, 3 SLEEPING, 4 COMPLETED, 5 FAILED, 6 CANCELLED, 7 SCHEDULED, 8 PAUSED;
  * steps.status 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 FAILED; workers.status 1 ONLINE, 2 DRAINING, 3 OFFLINE;
  * schedules.overlap 1 allow, 2 skip, 3 cancel.
@@ -22,7 +24,8 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
         description text NOT NULL,
         enabled smallint NOT NULL,
         created_at bigint NOT NULL,
-        updated_at bigint NOT NULL
+        updated_at bigint NOT NULL,
+        revision bigint NOT NULL DEFAULT 0
       )`,
 
       // seq grows with every run: it tells which of those with one external id is the newest
@@ -33,6 +36,7 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
         finished_at bigint,
         due_at bigint,
         lease_epoch bigint NOT NULL,
+        revision bigint NOT NULL DEFAULT 0,
         claimed_at bigint,
         slot bigint,
         priority integer NOT NULL,
@@ -132,7 +136,8 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
         queue_concurrency_limit integer,
         workflow_type_concurrency text NOT NULL,
         registered_at bigint NOT NULL,
-        last_heartbeat_at bigint NOT NULL
+        last_heartbeat_at bigint NOT NULL,
+        revision bigint NOT NULL DEFAULT 0
       ) WITH (fillfactor = 50)`,
       `CREATE UNIQUE INDEX workers_by_key ON workers (namespace, task_queue, hostname, pid, instance_id)
         WHERE status <> 3`,

@@ -19,6 +19,7 @@ export const statementsOf = (wants: Wants, changes: Changes, loaded: Loaded): Re
   return [
     ...workers.save(changes, loaded),
     ...schedules.save(changes),
+    ...runs.touch(changes),
     ...runs.save(wants, changes, loaded),
     ...runs.count(runCountChanges(moved)),
     ...steps.save(changes),

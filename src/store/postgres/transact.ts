@@ -1,5 +1,6 @@
 /**
- * Transactions: load and lock, decide, write and commit, in two round trips for most.
+ * Transactions: load and lock, decide, write and commit, in two round trips for most; in one where all that is to be
+ * loaded is known (see `Known.ts`).
  *
  * One that stands in the way of another, or finds that somebody else made what it was about to make, is tried again from
  * the start and decides anew. One whose commit was not answered is looked up (see `Lanes.ts`), so that no effect is
@@ -10,9 +11,10 @@ import { Effect, Random, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Changes, type Rows, type Shape, StoreError, type Wants, type WorkerRecord } from "../Store.ts"
 import { isCrowded, isReadOnly, isRolledBack, type Outcome, outcomeOf, toStoreError } from "./errors.ts"
+import type { Known, Recalled } from "./Known.ts"
 import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
-import * as Load from "./load.ts"
 import { Loaded } from "./Loaded.ts"
+import * as Load from "./load.ts"
 import { ask, pipeline } from "./pipeline.ts"
 import { statementsOf } from "./save.ts"
 import type { Statement } from "./values.ts"
@@ -40,6 +42,8 @@ type Attempt<A> =
   | { readonly _tag: "Done"; readonly value: A; readonly committed: Committed | undefined }
   /** It has to begin with a lock on the namespaces, which it changes. */
   | { readonly _tag: "LockNamespaces" }
+  /** What was known does not hold any more: it has to load. */
+  | { readonly _tag: "Outdated" }
   /** It found no connection; others have some. */
   | { readonly _tag: "Crowded" }
   /** The connection, made for an earlier transaction, was broken before anything was written, or can't write any more. */
@@ -52,6 +56,7 @@ const isEmpty = (changes: Changes): boolean => Object.values(changes).every((lis
 
 export const make = (
   lanes: Lanes,
+  known: Known,
   place: string,
   onCommit: (committed: Committed) => void,
   onUnknown: () => void
@@ -60,16 +65,22 @@ export const make = (
   const undo = (lane: Lane, connection: PgConnection.PgConnection) =>
     Effect.catch(pipeline(connection, [rollback]), () => lane.drop)
 
-  /** Of a transaction that certainly does not take place. `wasConnected` tells that its connection was not made for it. */
-  const failed = (lane: Lane, connection: PgConnection.PgConnection, error: SqlError, wasConnected: boolean) => {
+  /** Whether the connection is of no use any more: it is gone, or leads to a database that can't be written. */
+  const isLost = (error: SqlError): boolean => outcomeOf(error) === "lost" || isReadOnly(error)
+
+  /** `wasConnected` tells that the connection was not made for this transaction. */
+  const outcomeAs = (error: SqlError, wasConnected: boolean): Attempt<never> => {
     const outcome = outcomeOf(error)
     const storeError = toStoreError(place, error)
-    // the address may lead to another database by now
-    const isLost = outcome === "lost" || isReadOnly(error)
-    const attempt: Attempt<never> =
-      isLost && wasConnected ? { _tag: "Stale", error: storeError } : { _tag: "Failed", outcome, error: storeError }
-    const cleanUp = isGivenUp(error) ? lanes.retire(lane) : isLost ? lane.drop : undo(lane, connection)
-    return Effect.as(cleanUp, attempt)
+    return isLost(error) && wasConnected
+      ? { _tag: "Stale", error: storeError }
+      : { _tag: "Failed", outcome, error: storeError }
+  }
+
+  /** Of a transaction that certainly does not take place. */
+  const failed = (lane: Lane, connection: PgConnection.PgConnection, error: SqlError, wasConnected: boolean) => {
+    const cleanUp = isGivenUp(error) ? lanes.retire(lane) : isLost(error) ? lane.drop : undo(lane, connection)
+    return Effect.as(cleanUp, outcomeAs(error, wasConnected))
   }
 
   const refused = (message: string): Attempt<never> => ({
@@ -95,16 +106,50 @@ export const make = (
     yield* lane.drop
     const settled = yield* Effect.result(lane.settle)
     if (Result.isSuccess(settled)) {
-      return settled.success
-        ? undefined
-        : ({ _tag: "Failed", outcome: outcomeOf(error), error: toStoreError(place, error) } satisfies Attempt<never>)
+      return settled.success ? undefined : outcomeAs(error, wasConnected)
     }
     yield* lanes.retire(lane)
     const unknown: Attempt<never> = { _tag: "Unknown", error: toStoreError(place, error) }
     return unknown
   })
 
-  const once = <A>(lane: Lane, wants: Wants, decide: Decide<A>, lockNamespaces: boolean): Effect.Effect<Attempt<A>> =>
+  /** Decides by what is known; undefined where that does not do. */
+  const byKnown = Effect.fnUntraced(function* <A>(
+    lane: Lane,
+    connection: PgConnection.PgConnection,
+    wants: Wants,
+    decide: Decide<A>,
+    { loaded, verify }: Recalled,
+    wasConnected: boolean
+  ): Effect.fn.Return<Attempt<A> | undefined> {
+    const { changes, value } = decide(loaded.rows(wants))
+    // an answer that changes nothing must not come from rows that nobody verifies; namespaces are verified without a lock
+    const isVerified = !isEmpty(changes) && changes.updateNamespaces.length === 0
+    if (!isVerified || !Load.unseen(changes, loaded).isEmpty) return undefined
+    const failure = yield* write(
+      lane,
+      connection,
+      [begin, ...verify, ...statementsOf(wants, changes, loaded)],
+      wasConnected
+    )
+    if (failure === undefined) return done(changes, value, loaded)
+    const outdated: Attempt<A> = { _tag: "Outdated" }
+    return failure._tag === "Failed" && (failure.outcome === "conflict" || failure.outcome === "unique")
+      ? outdated
+      : failure
+  })
+
+  const done = <A>(changes: Changes, value: A, loaded: Loaded): Attempt<A> => {
+    known.committed(changes, loaded)
+    return { _tag: "Done", value, committed: { changes, workers: loaded.workers } }
+  }
+
+  const once = <A>(
+    lane: Lane,
+    wants: Wants,
+    decide: Decide<A>,
+    { load, lockNamespaces }: { readonly load: boolean; readonly lockNamespaces: boolean }
+  ): Effect.Effect<Attempt<A>> =>
     Effect.gen(function* () {
       const wasConnected = lane.isConnected
       const connected = yield* Effect.result(lane.connect)
@@ -117,6 +162,11 @@ export const make = (
         return attempt
       }
       const connection = connected.success
+      // what is sent all at once, to an end that may be gone, has to be found out about afterwards
+      const recalled = load || !lane.isWarm ? undefined : known.recall(wants)
+      const attempt = recalled && (yield* byKnown(lane, connection, wants, decide, recalled, wasConnected))
+      if (attempt !== undefined) return attempt
+
       const loaded = new Loaded()
       const loading = yield* Effect.result(
         Effect.gen(function* () {
@@ -126,6 +176,7 @@ export const make = (
         })
       )
       if (Result.isFailure(loading)) return yield* failed(lane, connection, loading.failure, wasConnected)
+      known.loaded(wants, loaded)
 
       const decided = Result.try({ try: () => decide(loaded.rows(wants)), catch: (defect) => defect })
       if (Result.isFailure(decided)) {
@@ -156,22 +207,24 @@ export const make = (
         }
       }
       const failure = yield* write(lane, connection, statementsOf(wants, changes, loaded), wasConnected)
-      const attempt: Attempt<A> = { _tag: "Done", value, committed: { changes, workers: loaded.workers } }
-      return failure ?? attempt
+      return failure ?? done(changes, value, loaded)
     }).pipe(Effect.onInterrupt(() => lanes.retire(lane)))
 
   const transact = Effect.fnUntraced(function* <A>(wants: Wants, decide: Decide<A>) {
     const made: Record<Exclude<Outcome, "failed">, number> = { unique: 0, conflict: 0, lost: 0 }
-    let lockNamespaces = false
+    const how = { load: false, lockNamespaces: false }
     let stale = 0
     for (;;) {
-      const attempt: Attempt<A> = yield* lanes.use((lane) => once(lane, wants, decide, lockNamespaces))
+      const attempt: Attempt<A> = yield* lanes.use((lane) => once(lane, wants, decide, how))
       switch (attempt._tag) {
         case "Done":
           if (attempt.committed !== undefined) onCommit(attempt.committed)
           return attempt.value
         case "LockNamespaces":
-          lockNamespaces = true
+          how.lockNamespaces = true
+          break
+        case "Outdated":
+          how.load = true
           break
         case "Crowded":
           break

@@ -101,6 +101,25 @@ export const namesOf = (columns: ReadonlyArray<{ readonly name: string }>): Read
 export const listed = (names: ReadonlyArray<string>, types: Readonly<Record<string, Type>>) =>
   names.map((name, place) => column<ReadonlyArray<Value>>(name, types[name] ?? "text", (row) => row[place] ?? null))
 
+/**
+ * A statement on rows that are given, as `w`. Several come as arrays, one for each column, and a single one as its values,
+ * which takes a quarter less time.
+ */
+export const onRows = <A>(
+  columns: ReadonlyArray<Column<A>>,
+  sql: (w: string) => string
+): ((records: ReadonlyArray<A>) => Statement) => {
+  const several = sql(given(columns))
+  const values = columns.map(({ name, type }, index) => `$${index + 1}::${type} AS ${name}`).join(", ")
+  const single = sql(`(SELECT ${values}) AS w`)
+  return (records) => {
+    const [first, ...others] = records
+    return first === undefined || others.length > 0
+      ? { sql: several, params: arraysOf(columns, records) }
+      : { sql: single, params: columns.map((column) => of(PgTypes.OID[column.type], column.of(first))) }
+  }
+}
+
 /** `unnest($1::text[], $2::bigint[], …) AS w (a, b, …)`: the rows given as arrays. */
 export const given = (columns: ReadonlyArray<{ readonly name: string; readonly type: Type }>): string =>
   `unnest(${columns.map(({ type }, index) => `$${index + 1}::${type}[]`).join(", ")}) AS w (${namesOf(columns).join(", ")})`
@@ -108,6 +127,18 @@ export const given = (columns: ReadonlyArray<{ readonly name: string; readonly t
 /** The arrays for `given`. */
 export const arraysOf = <A>(columns: ReadonlyArray<Column<A>>, records: ReadonlyArray<A>): ReadonlyArray<Parameter> =>
   columns.map(({ of, type }) => array(type, records.map(of)))
+
+/** Several statements that give one value each, as one statement that gives all of them. */
+export const together = (statements: ReadonlyArray<Statement>): ReadonlyArray<Statement> => {
+  if (statements.length < 2) return statements
+  const params: Array<Parameter> = []
+  const values = statements.map((statement) => {
+    const before = params.length
+    params.push(...statement.params)
+    return `(${statement.sql.replaceAll(/\$(\d+)/g, (_, place) => `$${before + Number(place)}`)})`
+  })
+  return [{ sql: `SELECT ${values.join(", ")}`, params }]
+}
 
 /** The columns of a table under its alias. */
 export const prefixed = (alias: string, names: ReadonlyArray<string>): string =>

@@ -2,6 +2,8 @@
 import type { Types } from "effect"
 import { declared, declaresTheSame, wholeQueue } from "../../rows/limits.ts"
 import type { Occupancy, WorkerRecord } from "../../Store.ts"
+import type { Loaded } from "../Loaded.ts"
+import type { Question } from "../pipeline.ts"
 import { array, arraysOf, column, given, namesOf, type Row, type Statement, texts } from "../values.ts"
 
 /** A limit that may apply: of a type on a queue, or of the whole queue, counted at a time. */
@@ -85,14 +87,18 @@ const lockQueues = `SELECT pg_advisory_xact_lock(key) FROM (
  */
 export const lock = (
   queues: ReadonlyArray<{ readonly namespace: string; readonly taskQueue: string }>,
-  workers: Iterable<string>
-): Statement => ({
+  workers: Iterable<string>,
+  loaded: Loaded
+): Question => ({
   sql: lockQueues,
   params: [
     texts(queues.map(({ namespace }) => namespace)),
     texts(queues.map(({ taskQueue }) => taskQueue)),
     texts(workers)
-  ]
+  ],
+  answered: (locks) => {
+    loaded.isLimited = locks.length > 0
+  }
 })
 
 interface Limit {

@@ -8,14 +8,13 @@ import type { Question } from "../pipeline.ts"
 import { type RunPayload, type RunRow, runColumns, runInsert, runUpdate, toRunRecord } from "../runRow.ts"
 import {
   array,
-  arraysOf,
   type Column,
   column,
   failureBytes,
-  given,
   inParts,
   int8,
   namesOf,
+  onRows,
   type Parameter,
   payloadBytes,
   prefixed,
@@ -23,7 +22,8 @@ import {
   texts
 } from "../values.ts"
 
-const columns = runColumns.join(", ")
+const lockedColumns = [...runColumns, "revision"]
+const columns = lockedColumns.join(", ")
 
 /** The ids of the runs that those wants name, in whatever way: one subquery for each way that is used. */
 const sourcesOf = (wants: Wants): { readonly sources: ReadonlyArray<string>; readonly params: Array<Parameter> } => {
@@ -73,8 +73,7 @@ export const lockRuns = (wants: Wants, loaded: Loaded): ReadonlyArray<Question> 
           params,
           answered: (rows) => {
             for (const row of rows) {
-              const run = toRunRecord(row as unknown as RunRow)
-              loaded.runs.set(run.runId, run)
+              loaded.locked(toRunRecord(row as unknown as RunRow), row[runColumns.length] as number)
             }
           }
         }
@@ -83,7 +82,7 @@ export const lockRuns = (wants: Wants, loaded: Loaded): ReadonlyArray<Question> 
 
 // One type at a time: the index gives the order of claims within a type, so that LIMIT ends the scan. Whoever waits for
 // a run that is locked here is not waited for: no lock is waited for after these.
-const lockDue = `SELECT w.place - 1, ${prefixed("r", runColumns)}
+const lockDue = `SELECT w.place - 1, ${prefixed("r", lockedColumns)}
   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
     AS w (place, namespace, task_queue, workflow_type, due_by, wanted)
   CROSS JOIN LATERAL (SELECT ${columns} FROM runs
@@ -120,7 +119,7 @@ export const lockClaims = (wants: Wants, loaded: Loaded): ReadonlyArray<Question
           ],
           answered: (rows) => {
             for (const [place, ...row] of rows) {
-              loaded.due(place as number, toRunRecord(row as unknown as RunRow))
+              loaded.due(place as number, toRunRecord(row as unknown as RunRow), row[runColumns.length] as number)
             }
           }
         }
@@ -148,8 +147,11 @@ const inserted = written(runInsert, "input")
 const ended = written(runUpdate, "output")
 
 // In one order, so that of two transactions that start the same runs one waits for the other, and not both.
-const insertSql = `INSERT INTO runs (${namesOf(inserted).join(", ")}) SELECT ${namesOf(inserted).join(", ")}
-  FROM ${given(inserted)} ORDER BY namespace, external_id`
+const insert = onRows(
+  inserted,
+  (w) => `INSERT INTO runs (${namesOf(inserted).join(", ")}) SELECT ${namesOf(inserted).join(", ")}
+  FROM ${w} ORDER BY namespace, external_id`
+)
 
 const assigned = (columns: ReadonlyArray<{ readonly name: string }>) =>
   namesOf(columns)
@@ -157,8 +159,11 @@ const assigned = (columns: ReadonlyArray<{ readonly name: string }>) =>
     .map((name) => `${name} = w.${name}`)
     .join(", ")
 
-const updateSql = `UPDATE runs AS r SET ${assigned(runUpdate)} FROM ${given(runUpdate)} WHERE r.run_id = w.run_id`
-const endSql = `UPDATE runs AS r SET ${assigned(ended)} FROM ${given(ended)} WHERE r.run_id = w.run_id`
+const updateSql = (columns: ReadonlyArray<{ readonly name: string }>) => (w: string) =>
+  `UPDATE runs AS r SET revision = r.revision + 1, ${assigned(columns)} FROM ${w} WHERE r.run_id = w.run_id`
+
+const update = onRows(runUpdate, updateSql(runUpdate))
+const end = onRows(ended, updateSql(ended))
 
 const expectNewest = `SELECT expect(NOT EXISTS (
     SELECT 1 FROM unnest($1::text[], $2::text[], $3::text[]) AS w (namespace, external_id, known)
@@ -230,10 +235,8 @@ const copies = (sql: string, pairs: ReadonlyArray<readonly [runId: string, from:
     ? []
     : [{ sql, params: [texts(pairs.map(([runId]) => runId)), texts(pairs.map(([, from]) => from))] }]
 
-const withPayload = (columns: ReadonlyArray<Column<Written>>, sql: string, rows: ReadonlyArray<Written>) =>
-  inParts(rows, ({ payload, run }) => payloadBytes(payload) + failureBytes(run.error)).map(
-    (part): Statement => ({ sql, params: arraysOf(columns, part) })
-  )
+const withPayload = (write: typeof insert, rows: ReadonlyArray<Written>) =>
+  inParts(rows, ({ payload, run }) => payloadBytes(payload) + failureBytes(run.error)).map(write)
 
 const countSql = `INSERT INTO run_counts (namespace, task_queue, workflow_type, status, runs)
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::bigint[])`
@@ -261,6 +264,16 @@ export const count = (changes: ReadonlyArray<RunCountChange>): ReadonlyArray<Sta
         }
       ]
 
+const touchSql = "UPDATE runs SET revision = revision + 1 WHERE run_id = ANY($1::text[])"
+
+/** Notes on runs that their steps were written, where nothing else is written of them. */
+export const touch = (changes: Changes): ReadonlyArray<Statement> => {
+  const touched = new Set<string>()
+  for (const steps of [changes.updateSteps, changes.insertSteps]) for (const { runId } of steps) touched.add(runId)
+  for (const runs of [changes.updateRuns, changes.insertRuns]) for (const { runId } of runs) touched.delete(runId)
+  return touched.size === 0 ? [] : [{ sql: touchSql, params: [texts(touched)] }]
+}
+
 /** Writes runs and their payloads. */
 export const save = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyArray<Statement> => {
   const outputs = new Map(changes.outputs.map((put) => [put.runId, put]))
@@ -278,12 +291,9 @@ export const save = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyAr
   }
   const started = changes.insertRuns.map((run) => take(inputs, run))
   return [
-    ...inParts(plain, ({ error }) => failureBytes(error)).map((part) => ({
-      sql: updateSql,
-      params: arraysOf(runUpdate, part)
-    })),
-    ...withPayload(ended, endSql, withOutput),
-    ...withPayload(inserted, insertSql, started),
+    ...inParts(plain, ({ error }) => failureBytes(error)).map(update),
+    ...withPayload(end, withOutput),
+    ...withPayload(insert, started),
     ...expectNoneUnseen(wants, changes, loaded),
     ...putPayloads("input", Array.from(inputs.values())),
     ...copies(

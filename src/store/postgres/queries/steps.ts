@@ -5,12 +5,10 @@ import type { Question } from "../pipeline.ts"
 import { type StepRow, stepColumns, stepInsert, stepUpdate, toStepRecord } from "../stepRow.ts"
 import {
   array,
-  arraysOf,
-  type Column,
   failureBytes,
-  given,
   inParts,
   namesOf,
+  onRows,
   type Parameter,
   payloadBytes,
   prefixed,
@@ -70,23 +68,23 @@ export const load = (wants: Wants, loaded: Loaded): ReadonlyArray<Question> => {
   return sources.length === 0 ? [] : [{ sql: sources.join(" UNION ALL "), params, answered: answeredTo(loaded) }]
 }
 
-const insertSql = `INSERT INTO steps (${namesOf(stepInsert).join(", ")}) SELECT * FROM ${given(stepInsert)}`
+const insert = onRows(stepInsert, (w) => `INSERT INTO steps (${namesOf(stepInsert).join(", ")}) SELECT * FROM ${w}`)
 
-const updateSql = `UPDATE steps AS s SET ${namesOf(stepUpdate)
-  .slice(1)
-  .map((name) => `${name} = w.${name}`)
-  .join(", ")} FROM ${given(stepUpdate)} WHERE s.step_id = w.step_id`
+const update = onRows(
+  stepUpdate,
+  (w) =>
+    `UPDATE steps AS s SET ${namesOf(stepUpdate)
+      .slice(1)
+      .map((name) => `${name} = w.${name}`)
+      .join(", ")} FROM ${w} WHERE s.step_id = w.step_id`
+)
 
-const write = (
-  sql: string,
-  columns: ReadonlyArray<Column<StepRecord>>,
-  steps: ReadonlyArray<StepRecord>
-): ReadonlyArray<Statement> =>
+const write = (statement: typeof insert, steps: ReadonlyArray<StepRecord>): ReadonlyArray<Statement> =>
   inParts(steps, ({ error, input, output }) => payloadBytes(input) + payloadBytes(output) + failureBytes(error)).map(
-    (part): Statement => ({ sql, params: arraysOf(columns, part) })
+    statement
   )
 
 export const save = (changes: Changes): ReadonlyArray<Statement> => [
-  ...write(updateSql, stepUpdate, changes.updateSteps),
-  ...write(insertSql, stepInsert, changes.insertSteps)
+  ...write(update, changes.updateSteps),
+  ...write(insert, changes.insertSteps)
 ]

@@ -52,20 +52,21 @@ export const lockWorkers = (wants: Wants, loaded: Loaded): ReadonlyArray<Questio
     ? []
     : [
         {
-          sql: `SELECT ${workerColumns.join(", ")} FROM workers
+          sql: `SELECT ${workerColumns.join(", ")}, revision FROM workers
             WHERE worker_id = ANY(ARRAY(${sources.join(" UNION ALL ")})) ORDER BY worker_id FOR UPDATE`,
           params,
           answered: (rows) => {
             for (const row of rows) {
               const worker = toWorkerRecord(row as unknown as WorkerRow)
               loaded.workers.set(worker.workerId, worker)
+              loaded.revisions.workers.set(worker.workerId, row[workerColumns.length] as number)
             }
           }
         }
       ]
 }
 
-const namespaceSql = `SELECT ${namespaceColumns.join(", ")} FROM namespaces
+const namespaceSql = `SELECT ${namespaceColumns.join(", ")}, revision FROM namespaces
   WHERE namespace = ANY($1::text[]) ORDER BY namespace`
 
 /** Loads namespaces. They are locked only to be changed: everything that happens in one reads it. */
@@ -80,6 +81,7 @@ export const loadNamespaces = (wants: Wants, loaded: Loaded, lock: boolean): Rea
             for (const row of rows) {
               const namespace = toNamespaceRecord(row as unknown as NamespaceRow)
               loaded.namespaces.set(namespace.namespace, namespace)
+              loaded.revisions.namespaces.set(namespace.namespace, row[namespaceColumns.length] as number)
             }
           }
         }
@@ -102,12 +104,12 @@ const namespaces = listed(namespaceColumns, types)
 const assigned = (names: ReadonlyArray<string>) => names.map((name) => `${name} = w.${name}`).join(", ")
 
 const sql = {
-  updateWorkers: `UPDATE workers AS k SET ${assigned(workerMutable)} FROM ${given(workers)}
+  updateWorkers: `UPDATE workers AS k SET revision = k.revision + 1, ${assigned(workerMutable)} FROM ${given(workers)}
     WHERE k.worker_id = w.worker_id`,
   // in one order, so that of two transactions that make the same ones one waits for the other, and not both
   insertWorkers: `INSERT INTO workers (${workerColumns.join(", ")}) SELECT * FROM ${given(workers)}
     ORDER BY namespace, task_queue, hostname, pid, instance_id`,
-  updateNamespaces: `UPDATE namespaces AS n SET ${assigned(namespaceMutable)} FROM ${given(namespaces)}
+  updateNamespaces: `UPDATE namespaces AS n SET revision = n.revision + 1, ${assigned(namespaceMutable)} FROM ${given(namespaces)}
     WHERE n.namespace = w.namespace`,
   insertNamespaces: `INSERT INTO namespaces (${namespaceColumns.join(", ")}) SELECT * FROM ${given(namespaces)}
     ORDER BY namespace`
