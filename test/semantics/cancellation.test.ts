@@ -5,7 +5,7 @@ import { clientOf, Ledger, withWorker } from "../support/harness.ts"
 
 const Cancellable = Workflow.make("cancellable", { taskQueue: "cancellable", output: Schema.String })
 
-const lively = clientOf({ heartbeatInterval: "1 second" })
+const lively = clientOf({ heartbeatMillis: 1_000 })
 
 describe("cancelling a run", () => {
   it.live("interrupts the step that is being carried out, and the body around it", () =>

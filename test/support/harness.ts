@@ -5,26 +5,33 @@ import { assert } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, References, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { KagziClient, type KagziError, Worker, type Workflow } from "../../src/index.ts"
+import * as Engine from "../../src/engine/Engine.ts"
 import type { Protocol } from "../../src/protocol/Protocol.ts"
 import * as Unary from "../../src/protocol/unary.ts"
 import * as InProcess from "../../src/server/inProcess.ts"
-import { KagziServer } from "../../src/server/index.ts"
 import * as Stores from "./stores.ts"
 import { type CrashPoint, crashing, Witness } from "./crash.ts"
 
 /** A client of a fresh server with an empty store, and the protocol below it. */
-export const clientOf = (options: KagziServer.EngineOptions): Layer.Layer<KagziClient | Protocol> =>
+export const clientOf = (options: Partial<Engine.Options>): Layer.Layer<KagziClient | Protocol> =>
   KagziClient.layerProtocol.pipe(
     Layer.provideMerge(Unary.layer),
     Layer.provide(InProcess.layer),
-    Layer.provide(KagziServer.layerEngine({ store: Stores.serverStore, ...options })),
+    Layer.provide(Layer.provide(Engine.layer(options), Stores.layer)),
     Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Error")),
     Layer.orDie,
     Layer.fresh
   )
 
-/** The same with heartbeats so rare that hours of virtual time are not spent on them. */
-export const client = clientOf({ heartbeatInterval: "30 minutes", lease: "2 hours", staleAfter: "1 hour" })
+const minute = 60_000
+
+/** The same with heartbeats and polls so rare that hours of virtual time are not spent on them. */
+export const client = clientOf({
+  heartbeatMillis: 30 * minute,
+  leaseMillis: 120 * minute,
+  staleMillis: 60 * minute,
+  pollTimeoutMillis: 30 * minute
+})
 
 /** What the code of steps did, outside of any record: names in the order in which they were carried out. */
 export class Ledger {
