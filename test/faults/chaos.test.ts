@@ -57,10 +57,11 @@ describe(`a short trial of real processes (KAGZI_TEST_SEED=${seed})`, () => {
 })
 
 describe("a trial of broken servers", () => {
-  for (const { faults, name, promise, seconds } of [
-    { name: "fencing off", promise: 3, faults: stale, seconds: 8 },
-    { name: "reply before commit", promise: 2, faults: [], seconds: 5 },
-    { name: "timer early", promise: 4, faults: [], seconds: 5 }
+  for (const { faults, name, patience, promise, seconds } of [
+    { name: "fencing off", promise: 3, faults: stale, seconds: 8, patience: 1 },
+    { name: "reply before commit", promise: 2, faults: [], seconds: 5, patience: 1 },
+    // a busy machine is late for timers that are not: the last run sleeps when all else is done
+    { name: "timer early", promise: 4, faults: [], seconds: 5, patience: 20 }
   ]) {
     it.live(
       `finds that promise ${promise} is broken with ${name}`,
@@ -70,7 +71,7 @@ describe("a trial of broken servers", () => {
             seed,
             store: "sqlite",
             seconds,
-            patience: 1,
+            patience,
             faults,
             sabotage: name
           })
