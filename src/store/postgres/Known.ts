@@ -105,8 +105,8 @@ export class Known {
   readonly #namespaces = new Registry<string, Kept<NamespaceRecord>>()
   readonly #workers = new Registry<string, Kept<WorkerRecord>>()
   readonly #runs = new Registry<string, KeptRun>()
-  /** Queues and types of which nothing was due, and that have no limits. */
-  readonly #empty = new Set<string>()
+  /** Claims for which nothing was due, on queues without limits. */
+  readonly #empty = new Map<string, Wants["claims"][number]>()
   #bytes = 0
 
   /** All that is wanted, if it is known. */
@@ -175,7 +175,7 @@ export class Known {
     if (this.#empty.size >= mostOthers) this.#empty.clear()
     const isEmpty = !loaded.isLimited && !loaded.hasDue
     for (const claim of claims) {
-      if (isEmpty) this.#empty.add(keyOf(claim))
+      if (isEmpty) this.#empty.set(keyOf(claim), claim)
       else this.#empty.delete(keyOf(claim))
     }
   }
@@ -192,9 +192,13 @@ export class Known {
       if (before === undefined) this.#workers.delete(changed.workerId)
       else keep(this.#workers, changed.workerId, changed, before + 1)
     }
-    for (const run of changes.insertRuns) this.#runWritten(run, 0, run)
+    for (const run of changes.insertRuns) {
+      this.#queued(run)
+      this.#runWritten(run, 0, run)
+    }
     const written = new Set<string>()
     for (const run of changes.updateRuns) {
+      this.#queued(run)
       written.add(run.runId)
       const before = revisions.runs.get(run.runId)
       this.#runWritten(run, before === undefined ? undefined : before + 1, runs.get(run.runId))
@@ -207,6 +211,20 @@ export class Known {
     }
     for (let first = this.#runs.first; first !== undefined && this.#bytes > mostBytes; first = this.#runs.first) {
       this.#forgetRun(first)
+    }
+  }
+
+  /** What waits for a worker is in its queue, which is not empty then. */
+  #queued({ namespace, status, taskQueue, workflowType }: RunRecord): void {
+    if (status !== "PENDING") return
+    for (const [key, claim] of this.#empty) {
+      if (
+        claim.namespace === namespace &&
+        claim.taskQueue === taskQueue &&
+        claim.workflowTypes.includes(workflowType)
+      ) {
+        this.#empty.delete(key)
+      }
     }
   }
 
