@@ -185,9 +185,9 @@ export const make = Effect.fnUntraced(function* (
     const commitBatch = Effect.suspend(() => {
       const batch = lanes.take(lane, settings.maximumBatch)
       if (laneCount === 1) return commit(batch)
-      if (lane.index === commonLane) hooks.onBegin(batch)
+      const began = lane.index === commonLane ? each((attempt) => attempt(() => hooks.onBegin(batch))) : Effect.void
       return Effect.ensuring(
-        commit(batch),
+        Effect.andThen(began, commit(batch)),
         Effect.sync(() => lanes.done(lane))
       )
     })

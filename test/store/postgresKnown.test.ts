@@ -1,6 +1,6 @@
 /** Transactions that decide by what their server wrote last, while another server changes just that. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, type Scope } from "effect"
+import { Clock, Effect, Fiber, type Scope } from "effect"
 import type { Changes, Rows, RunRecord, Shape, StoreError, Wants } from "../../src/store/Store.ts"
 import {
   at,
@@ -14,7 +14,7 @@ import {
   stepOf,
   workerOf
 } from "../contract/store/fixtures.ts"
-import { emptyDatabase, query } from "../support/postgres.ts"
+import { emptyDatabase, query, session } from "../support/postgres.ts"
 import { open } from "./counting.ts"
 
 const write = (store: Shape, changes: Partial<Changes>, wants: Partial<Wants> = {}) =>
@@ -161,6 +161,32 @@ describe("a store that knows what it wrote", () => {
         seen.map(({ occupancy }) => occupancy.map(({ limit }) => limit)),
         [[], [5]]
       )
+    }))
+
+  test("sees a limit that was declared while it waited for the worker", (a, b, url) =>
+    Effect.gen(function* () {
+      const other = yield* session(url)
+      yield* other("BEGIN")
+      yield* other(`SELECT FROM kagzi.workers WHERE worker_id = '${id(800)}' FOR UPDATE`)
+      const deciding = yield* Effect.forkChild(decide(a, start, started))
+      const waiting = query(url, "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+      while ((yield* waiting).length === 0) yield* Effect.sleep("5 millis")
+      yield* write(b, { insertWorkers: [workerOf(801, { queueConcurrencyLimit: 5 })] })
+      yield* other("COMMIT")
+      assert.deepStrictEqual(
+        (yield* Fiber.join(deciding)).map(({ occupancy }) => occupancy.map(({ limit }) => limit)),
+        [[], [5]]
+      )
+    }))
+
+  test("takes no id for new while starts are repeated", (a) =>
+    Effect.gen(function* () {
+      const wants = { externalIds: [{ namespace: "default", externalId: "order-1" }] }
+      const repeat = decide(a, wants, ({ runs }) =>
+        runs.length === 0 ? { insertRuns: [runOf(9, { externalId: "order-1" })] } : {}
+      )
+      yield* repeat
+      assert.lengthOf(yield* repeat, 1)
     }))
 
   test("sees that a worker drains and that a namespace is switched off", (a, b) =>

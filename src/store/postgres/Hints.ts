@@ -128,6 +128,7 @@ export const make = Effect.fnUntraced(function* (
   const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
   /** When each of the others was last heard of, by the monotonic clock. */
   const others = new Map<string, number>()
+  let isListening = false
 
   const tell = Effect.gen(function* () {
     yield* bell.await
@@ -161,6 +162,12 @@ export const make = Effect.fnUntraced(function* (
       // whatever was told before nobody has heard
       yield* PubSub.publish(heard, { _tag: "Missed" })
       bell.openUnsafe()
+      isListening = true
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          isListening = false
+        })
+      )
       const hear = Effect.flatMap(Queue.takeAll(notifications), (arrived) =>
         Effect.forEach(arrived, ({ payload }) => told(decode(payload)), { discard: true })
       )
@@ -171,7 +178,8 @@ export const make = Effect.fnUntraced(function* (
 
   const appear = Effect.sync(() => {
     const now = millis()
-    for (const [other, at] of others) if (now - at > absentMillis) others.delete(other)
+    // who does not listen hears nobody, and may still be heard
+    if (isListening) for (const [other, at] of others) if (now - at > absentMillis) others.delete(other)
     bell.openUnsafe()
   })
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(presenceMillis), appear)))

@@ -9,7 +9,19 @@
 import { Registry } from "../../Registry.ts"
 import type { Changes, NamespaceRecord, RunRecord, StepRecord, Wants, WorkerRecord } from "../Store.ts"
 import { Loaded } from "./Loaded.ts"
-import { column, failureBytes, int8, onRows, payloadBytes, type Statement, text, texts, together } from "./values.ts"
+import type { Payload } from "../../Run.ts"
+import {
+  array,
+  column,
+  failureBytes,
+  int8,
+  onRows,
+  payloadBytes,
+  type Statement,
+  text,
+  texts,
+  together
+} from "./values.ts"
 
 /** How much is kept of runs in all; an estimate, in bytes. */
 const mostBytes = 8 * 1024 * 1024
@@ -27,8 +39,8 @@ interface Kept<A> {
 
 interface KeptRun extends Kept<RunRecord> {
   bytes: number
-  /** All attempts of all steps, by id. */
-  readonly steps: Map<string, StepRecord>
+  /** The ids of all attempts of its steps. */
+  readonly steps: Set<string>
   /** The latest attempt by name. */
   readonly latest: Map<string, StepRecord>
 }
@@ -59,12 +71,58 @@ const sameNamespaces = isSame("namespaces", "namespace", "")
 const sameWorkers = isSame("workers", "worker_id", "FOR UPDATE")
 const sameRuns = isSame("runs", "run_id", "FOR UPDATE")
 
-const nothingDue = `SELECT expect(NOT EXISTS (
-    SELECT 1 FROM unnest($3::text[]) AS w (workflow_type)
+const noLimits = "NOT EXISTS (SELECT 1 FROM worker_limits WHERE namespace = w.namespace AND task_queue = w.task_queue)"
+
+const nothingDue = (w: string, types: string) => `SELECT expect(NOT EXISTS (
+    SELECT 1 FROM ${w}
     CROSS JOIN LATERAL (SELECT 1 FROM runs
-      WHERE namespace = $1 AND task_queue = $2 AND workflow_type = w.workflow_type AND due_at <= $4 LIMIT 1) AS due
-  ) AND NOT EXISTS (SELECT 1 FROM worker_limits WHERE namespace = $1 AND task_queue = $2),
-  'the queue is not empty any more')`
+      WHERE namespace = w.namespace AND task_queue = w.task_queue AND workflow_type = w.workflow_type
+        AND due_at <= w.due_by LIMIT 1) AS due
+  ) AND (SELECT bool_and(${noLimits}) FROM ${types}), 'the queue is not empty any more')`
+
+const nothingDueFor = nothingDue(
+  `(SELECT $1::text AS namespace, $2::text AS task_queue, unnest($3::text[]) AS workflow_type, $4::bigint AS due_by) AS w`,
+  "(SELECT $1::text AS namespace, $2::text AS task_queue) AS w"
+)
+
+const nothingDueForAny = nothingDue(
+  "unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w (namespace, task_queue, workflow_type, due_by)",
+  "unnest($1::text[], $2::text[]) AS w (namespace, task_queue)"
+)
+
+/** Expects that there is nothing to claim, and that there are no limits. */
+const expectEmpty = (claims: Wants["claims"]): ReadonlyArray<Statement> => {
+  const [claim, ...others] = claims
+  if (claim === undefined) return []
+  if (others.length === 0) {
+    const { dueBy, namespace, taskQueue, workflowTypes } = claim
+    return [{ sql: nothingDueFor, params: [text(namespace), text(taskQueue), texts(workflowTypes), int8(dueBy)] }]
+  }
+  const places = claims.flatMap((claim) => claim.workflowTypes.map((workflowType) => ({ ...claim, workflowType })))
+  return [
+    {
+      sql: nothingDueForAny,
+      params: [
+        texts(places.map(({ namespace }) => namespace)),
+        texts(places.map(({ taskQueue }) => taskQueue)),
+        texts(places.map(({ workflowType }) => workflowType)),
+        array(
+          "int8",
+          places.map(({ dueBy }) => dueBy)
+        )
+      ]
+    }
+  ]
+}
+
+/** After a start with an id that there was already, so many without come first before ids are taken to be new again. */
+const afterRepetition = 16
+
+/** Without the rest of the message that it came in, where that is large. */
+const alone = <P extends Payload | undefined>(payload: P): P =>
+  payload === undefined || payload.data.buffer.byteLength <= 2 * payload.data.byteLength
+    ? payload
+    : { ...payload, data: payload.data.slice() }
 
 const isNothing = (want: Wants[keyof Wants]): boolean =>
   want === undefined ||
@@ -107,6 +165,10 @@ export class Known {
   readonly #runs = new Registry<string, KeptRun>()
   /** Claims for which nothing was due, on queues without limits. */
   readonly #empty = new Map<string, Wants["claims"][number]>()
+  /** All attempts of steps of those runs, by id. */
+  readonly #steps = new Registry<string, StepRecord>()
+  /** How many starts have to be loaded before ids are taken to be new. */
+  #repeated = 0
   #bytes = 0
 
   /** All that is wanted, if it is known. */
@@ -114,6 +176,7 @@ export class Known {
     const { claims, externalIds, namespaces, runs, stepIds, steps, workers, ...others } = wants
     if (!Object.values(others).every(isNothing)) return undefined
     if (!claims.every((claim) => this.#empty.has(keyOf(claim)))) return undefined
+    if (externalIds.length > 0 && this.#repeated > 0) return undefined
     const loaded = new Loaded()
     const { revisions } = loaded
     if (
@@ -123,34 +186,25 @@ export class Known {
     ) {
       return undefined
     }
-    const unseen = new Set(stepIds)
-    for (const runId of runs) {
-      for (const stepId of unseen) {
-        const step = this.#runs.get(runId)?.steps.get(stepId)
-        if (step === undefined) continue
-        unseen.delete(stepId)
-        loaded.steps.set(stepId, step)
-      }
+    for (const stepId of stepIds) {
+      const step = this.#steps.get(stepId)
+      if (step === undefined || !runs.has(step.runId)) return undefined
+      loaded.steps.set(stepId, step)
     }
-    if (unseen.size > 0) return undefined
     for (const { name, runId, stepId } of steps) {
       const run = this.#runs.get(runId)
       if (run === undefined) return undefined
-      for (const step of [run.latest.get(name), stepId === undefined ? undefined : run.steps.get(stepId)]) {
+      for (const step of [run.latest.get(name), stepId === undefined ? undefined : this.#steps.get(stepId)]) {
         if (step !== undefined) loaded.steps.set(step.stepId, step)
       }
     }
     return {
       loaded,
-      verify: together([
-        ...verify(sameNamespaces, revisions.namespaces),
-        ...verify(sameWorkers, revisions.workers),
-        ...verify(sameRuns, revisions.runs),
-        ...claims.map(({ dueBy, namespace, taskQueue, workflowTypes }) => ({
-          sql: nothingDue,
-          params: [text(namespace), text(taskQueue), texts(workflowTypes), int8(dueBy)]
-        }))
-      ])
+      // what is locked comes first: the other statement sees what was committed while it was waited for
+      verify: [
+        ...together([...verify(sameWorkers, revisions.workers), ...verify(sameRuns, revisions.runs)]),
+        ...together([...verify(sameNamespaces, revisions.namespaces), ...expectEmpty(claims)])
+      ]
     }
   }
 
@@ -158,13 +212,18 @@ export class Known {
     this.#namespaces.clear()
     this.#workers.clear()
     this.#runs.clear()
+    this.#steps.clear()
     this.#empty.clear()
     this.#bytes = 0
   }
 
   /** Takes in what a transaction has loaded. */
-  loaded({ claims, namespaces, runs, workers }: Wants, loaded: Loaded): void {
+  loaded({ claims, externalIds, namespaces, runs, workers }: Wants, loaded: Loaded): void {
     const { revisions } = loaded
+    const isRepeated = ({ externalId, namespace }: Wants["externalIds"][number]) =>
+      Array.from(loaded.runs.values()).some((run) => run.externalId === externalId && run.namespace === namespace)
+    if (externalIds.some(isRepeated)) this.#repeated = afterRepetition
+    else if (externalIds.length > 0 && this.#repeated > 0) this.#repeated--
     for (const namespace of namespaces) this.#namespaces.delete(namespace)
     for (const workerId of workers) this.#workers.delete(workerId)
     for (const [id, revision] of revisions.namespaces) keep(this.#namespaces, id, loaded.namespaces.get(id)!, revision)
@@ -238,17 +297,19 @@ export class Known {
     }
     this.#forgetRun(run.runId)
     if (revision === undefined || run.status !== "RUNNING" || before === undefined || before.stepCount > 0) return
-    this.#runs.set(run.runId, { record: run, revision, bytes: recordBytes, steps: new Map(), latest: new Map() })
+    this.#runs.set(run.runId, { record: run, revision, bytes: recordBytes, steps: new Set(), latest: new Map() })
     this.#bytes += recordBytes
   }
 
-  #stepWritten(step: StepRecord): void {
-    const run = this.#runs.get(step.runId)
+  #stepWritten(written: StepRecord): void {
+    const run = this.#runs.get(written.runId)
     if (run === undefined) return
-    const added = this.#sizeOf(step) - this.#sizeOf(run.steps.get(step.stepId))
+    const step = { ...written, input: alone(written.input), ...(written.output && { output: alone(written.output) }) }
+    const added = this.#sizeOf(step) - this.#sizeOf(this.#steps.get(step.stepId))
     run.bytes += added
     this.#bytes += added
-    run.steps.set(step.stepId, step)
+    run.steps.add(step.stepId)
+    this.#steps.set(step.stepId, step)
     if (step.attempt >= (run.latest.get(step.name)?.attempt ?? 0)) run.latest.set(step.name, step)
   }
 
@@ -258,7 +319,10 @@ export class Known {
   }
 
   #forgetRun(runId: string): void {
-    this.#bytes -= this.#runs.get(runId)?.bytes ?? 0
+    const run = this.#runs.get(runId)
+    if (run === undefined) return
+    this.#bytes -= run.bytes
     this.#runs.delete(runId)
+    for (const stepId of run.steps) this.#steps.delete(stepId)
   }
 }

@@ -12,14 +12,14 @@
 import { randomUUID } from "node:crypto"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Clock, Effect, Exit, Result, Scope, Semaphore } from "effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { connect } from "./connect.ts"
 import { pipeline } from "./pipeline.ts"
 import type { Read } from "./queries/reads.ts"
 import { int8, type Statement, text } from "./values.ts"
 
 /** A transaction that has not ended by then has lost its connection. */
-const longestMillis = 90_000
+const longestMillis = 45_000
 
 /** How long to look for the outcome of a transaction: as long as PostgreSQL takes to come back after a crash. */
 const findOutMillis = 20_000
@@ -31,6 +31,8 @@ const warmMillis = 100
 
 /** How long to do with fewer connections when the database has as many as it takes. */
 const crowdedMillis = 1_000
+
+const silent = new SqlError({ reason: new ConnectionError({ cause: new Error("PostgreSQL does not answer") }) })
 
 const givenUp = "this transaction was given up"
 
@@ -66,7 +68,7 @@ export class Lane {
   readonly #id: string
   #sequence = 0
   #connection: { readonly session: PgConnection.PgConnection; readonly scope: Scope.Closeable } | undefined
-  /** When the last transaction began, by the monotonic clock; milliseconds. */
+  /** When the last transaction ended, by the monotonic clock; milliseconds. */
   usedAt = Number.NEGATIVE_INFINITY
   /** When the transaction began that is under way, by the monotonic clock; milliseconds. */
   busySince: number | undefined
@@ -130,7 +132,10 @@ export class Lane {
     return Effect.gen({ self: this }, function* () {
       const deadline = (yield* monotonicMillis) + findOutMillis
       for (;;) {
-        const found = yield* Effect.result(find)
+        const left = Math.max(0, deadline - (yield* monotonicMillis))
+        const found = yield* Effect.result(
+          Effect.timeoutOrElse(find, { duration: left, orElse: () => Effect.fail(silent) })
+        )
         if (Result.isSuccess(found)) return found.success
         yield* this.drop
         if ((yield* monotonicMillis) > deadline) return yield* found.failure
@@ -188,14 +193,14 @@ export const make = Effect.fnUntraced(function* (
     Effect.sync(() => {
       const lane = free.pop()!
       lane.isWarm = now - lane.usedAt < warmMillis
-      lane.usedAt = now
       lane.busySince = now
       return lane
     })
   )
   const release = (lane: Lane) =>
-    Effect.suspend(() => {
+    Effect.flatMap(monotonicMillis, (now) => {
       const { rests } = lane
+      lane.usedAt = now
       lane.busySince = undefined
       lane.rests = false
       if (lanes.has(lane)) {

@@ -4,8 +4,9 @@
  * **Details**
  *
  * A transaction locks what it is about to change, in one order, so that no two wait for each other, and takes two round
- * trips: one to load and one to write and commit. What several servers count together, such as the runs of a queue with
- * a limit, is counted under a lock; what would be a row that all of them wait for is kept as differences to add up.
+ * trips: one to load and one to write and commit. Where it is known what would be loaded, it takes one: see `Known.ts`.
+ * What several servers count together, such as the runs of a queue with a limit, is counted under a lock; what would be
+ * a row that all of them wait for is kept as differences to add up.
  *
  * **Gotchas**
  *

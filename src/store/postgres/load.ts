@@ -96,6 +96,7 @@ export const unseen = (changes: Changes, loaded: Loaded): Unseen => {
   const usedRuns = [
     ...changes.updateRuns.map(runIdOf),
     ...changes.insertSteps.map(runIdOf),
+    ...changes.updateSteps.map(runIdOf),
     ...changes.inputs.map(runIdOf),
     ...changes.outputs.map(runIdOf),
     ...changes.copyInputs.flatMap(({ from, runId }) => [runId, from]),

@@ -55,6 +55,22 @@ export const pipeline = (
     }
   )
 
+export const begin: Statement = { sql: "BEGIN", params: [] }
+
+/**
+ * Begins a transaction whose statements are sent before that is answered. Where BEGIN itself fails, for instance because
+ * an operator has cancelled it, they would be carried out each on its own: the connection ends instead.
+ */
+export const opening: ReadonlyArray<Statement> = [
+  begin,
+  { sql: "SELECT set_config('kagzi.begun', 'yes', true)", params: [] },
+  {
+    sql: `SELECT CASE WHEN current_setting('kagzi.begun', true) IS DISTINCT FROM 'yes'
+      THEN pg_terminate_backend(pg_backend_pid()) END`,
+    params: []
+  }
+]
+
 /** A statement, and what is done with its rows. */
 export interface Question extends Statement {
   readonly answered: (rows: ReadonlyArray<Row>) => void

@@ -15,7 +15,7 @@ import type { Known, Recalled } from "./Known.ts"
 import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
 import { Loaded } from "./Loaded.ts"
 import * as Load from "./load.ts"
-import { ask, pipeline } from "./pipeline.ts"
+import { ask, begin, opening, pipeline } from "./pipeline.ts"
 import { statementsOf } from "./save.ts"
 import type { Statement } from "./values.ts"
 
@@ -25,7 +25,6 @@ const attempts: Readonly<Record<Exclude<Outcome, "failed">, number>> = { unique:
 /** The longest pause before the next attempt, for each attempt before. */
 const pauseMillis = 20
 
-const begin: Statement = { sql: "BEGIN", params: [] }
 const commit: Statement = { sql: "COMMIT", params: [] }
 const rollback: Statement = { sql: "ROLLBACK", params: [] }
 
@@ -122,14 +121,17 @@ export const make = (
     { loaded, verify }: Recalled,
     wasConnected: boolean
   ): Effect.fn.Return<Attempt<A> | undefined> {
-    const { changes, value } = decide(loaded.rows(wants))
+    // a defect may come from rows that are out of date
+    const decided = Result.try(() => decide(loaded.rows(wants)))
+    if (Result.isFailure(decided)) return undefined
+    const { changes, value } = decided.success
     // an answer that changes nothing must not come from rows that nobody verifies; namespaces are verified without a lock
     const isVerified = !isEmpty(changes) && changes.updateNamespaces.length === 0
     if (!isVerified || !Load.unseen(changes, loaded).isEmpty) return undefined
     const failure = yield* write(
       lane,
       connection,
-      [begin, ...verify, ...statementsOf(wants, changes, loaded)],
+      [...opening, ...verify, ...statementsOf(wants, changes, loaded)],
       wasConnected
     )
     if (failure === undefined) return done(changes, value, loaded)
@@ -222,6 +224,7 @@ export const make = (
           return attempt.value
         case "LockNamespaces":
           how.lockNamespaces = true
+          how.load = true
           break
         case "Outdated":
           how.load = true
