@@ -27,6 +27,13 @@ const number = (text: string): number => {
   process.exit(2)
 }
 
+for (const name of ["seeds", "jobs"] as const) {
+  // a process that another one has started may have none to carry out
+  if (number(values[name]) > 0 || values.step !== "0") continue
+  console.error(`--${name} must be 1 or more`)
+  process.exit(2)
+}
+
 const [seeds, first, jobs, step] = [values.seeds, values.first, values.jobs, values.step].map(number) as [
   number,
   number,

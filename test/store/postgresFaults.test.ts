@@ -230,19 +230,29 @@ describe("a store whose commits wait for a standby that is not there", () => {
       yield* admin("SET synchronous_commit = local")
       yield* waitFor("nobody")
 
-      const cancelled = yield* Effect.forkChild(witness.count(store, 1, 1))
-      yield* admin(`SELECT pg_cancel_backend(${yield* waiting})`)
-      yield* Fiber.join(cancelled)
-      assert.deepStrictEqual(witness.acknowledged, [1])
+      let name = 0
+      /** A transaction that waits. PostgreSQL takes a moment to make them wait. */
+      const held = Effect.gen(function* () {
+        for (;;) {
+          const working = yield* Effect.forkChild(witness.count(store, ++name, 1))
+          const pid = yield* Effect.raceFirst(waiting, Effect.as(Fiber.await(working), undefined))
+          if (pid !== undefined) return { working, pid }
+        }
+      })
+      const cancelled = yield* held
+      yield* admin(`SELECT pg_cancel_backend(${cancelled.pid})`)
+      yield* Fiber.join(cancelled.working)
 
-      const terminated = yield* Effect.forkChild(witness.count(store, 2, 2))
-      const first = yield* waiting
-      yield* admin(`SELECT pg_terminate_backend(${first}, 10000)`)
+      const terminated = yield* held
+      yield* admin(`SELECT pg_terminate_backend(${terminated.pid}, 10000)`)
       // what finds out what became of it waits too
-      assert.notStrictEqual(yield* waiting, first)
+      assert.notStrictEqual(yield* waiting, terminated.pid)
       yield* waitFor("")
-      yield* Fiber.join(terminated)
-      assert.deepStrictEqual(witness.acknowledged, [1, 2])
+      yield* Fiber.join(terminated.working)
+      assert.deepStrictEqual(
+        witness.acknowledged,
+        Array.from({ length: name }, (_, index) => index + 1)
+      )
       assert.deepStrictEqual(witness.failures, [])
       yield* witness.check(url)
     })

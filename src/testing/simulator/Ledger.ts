@@ -81,7 +81,10 @@ export interface Entries {
   readonly executions: Execution
   readonly sleeps: SleepBegun
   readonly results: Result
+  /** Schedules that are to fire for each of their times, from then on. */
   readonly scheduled: { readonly scheduleId: string; readonly cron: string; readonly at: number }
+  /** When it was asked for that a schedule be paused, changed or deleted. */
+  readonly stopped: { readonly scheduleId: string; readonly at: number }
 }
 
 /** Where witnesses note what they see. */
@@ -104,6 +107,7 @@ export class Ledger implements Notes {
   readonly sleeps: Array<SleepBegun> = []
   readonly results: Array<Result> = []
   readonly scheduled: Array<Entries["scheduled"]> = []
+  readonly stopped: Array<Entries["stopped"]> = []
   #order = 0
 
   next(): number {

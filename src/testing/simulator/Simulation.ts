@@ -2,7 +2,7 @@
  * One course of events: servers, workers and clients on machines that crash and stand still, with a network and a
  * database between them that fail, in virtual time. The same seed gives the same course.
  */
-import { Context, Effect, Exit, Layer, Random, type Scope } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Random, type Scope } from "effect"
 import * as Engine from "../../engine/Engine.ts"
 import * as KagziClient from "../../KagziClient.ts"
 import * as Unary from "../../protocol/unary.ts"
@@ -48,13 +48,16 @@ export interface Sabotage {
 export interface Options<W extends Workflow.Implementation.Any> {
   readonly seed: number
   readonly workflows: readonly [W, ...ReadonlyArray<W>]
-  /** What a client does. Failures of it don't count; what it asks for has to come about in time. */
+  /**
+   * What a client does. What it asks for has to come about in time. It may fail, since calls do; a defect of it, such as an
+   * assertion that does not hold, is one of `run`.
+   */
   readonly client: (tools: ClientTools) => Effect.Effect<unknown, unknown, KagziClient.KagziClient>
   readonly servers?: number
   readonly workers?: number
   readonly clients?: number
   /** How the worker of that number is set up. Each is given the same chance. */
-  readonly worker?: (index: number, chance: Chance) => Partial<Omit<Worker.Options<W>, "workflows">>
+  readonly worker?: (index: number, chance: Chance) => Partial<Omit<Worker.Options<W>, "workflows" | "taskQueue">>
   /** What goes wrong; drawn from the seed unless given. */
   readonly faults?: ReadonlyArray<Fault>
   /** For how long things go wrong, and how long it may take after that until all is done. Milliseconds. */
@@ -72,6 +75,9 @@ export interface Outcome {
   /** The same for the same course of events. */
   readonly digest: number
   readonly trace: ReadonlyArray<string>
+  /** How many clients failed. */
+  readonly failedClients: number
+  /** Runs, and attempts of steps, that there were in the end. */
   readonly runs: number
   readonly steps: number
   /** Virtual milliseconds, and how much there was to do in them. */
@@ -237,6 +243,8 @@ const course = <W extends Workflow.Implementation.Any>(
         })
       )
 
+    let failedClients = 0
+    const defects: Array<unknown> = []
     const start = (role: Role, name: string, index: number): void => {
       const life = (lives.get(name) ?? 0) + 1
       lives.set(name, life)
@@ -253,6 +261,10 @@ const course = <W extends Workflow.Implementation.Any>(
         fiber.addObserver((exit) => {
           trace.add(name, `ends (${Exit.isSuccess(exit) ? "well" : "badly"})`)
           if (role !== "client") return crash(machine, restartMillis)
+          if (Exit.isFailure(exit)) {
+            failedClients++
+            if (Cause.hasDies(exit.cause)) defects.push(Cause.squash(exit.cause))
+          }
           atWork.delete(name)
           clientsAtWork--
         })
@@ -386,6 +398,7 @@ const course = <W extends Workflow.Implementation.Any>(
     yield* loop.until(() => clientsAtWork === 0 && open.size === 0, deadline + 60_000)
     const final = yield* Effect.orDie(readFinal(store))
     for (const machine of machines.values()) machine.crash()
+    if (defects.length > 0) return yield* Effect.die(defects[0])
     return {
       seed,
       faults,
@@ -403,6 +416,7 @@ const course = <W extends Workflow.Implementation.Any>(
       ],
       digest: trace.digest,
       trace: trace.lines,
+      failedClients,
       runs: final.runs.size,
       steps: final.steps.length,
       millis: loop.now - startedAt,

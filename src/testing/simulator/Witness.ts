@@ -75,6 +75,11 @@ export class Witness {
   /** The protocol with everything noted that comes of it. */
   protocol(of: Protocol): Protocol {
     const ledger = this.#ledger
+    const stops = <A, E>(scheduleId: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.suspend(() => {
+        ledger.stopped.push({ scheduleId, at: this.#now })
+        return effect
+      })
     return {
       ...of,
       start: (request) =>
@@ -103,9 +108,17 @@ export class Witness {
           Effect.sync(() => ledger.made.push({ runId: made, how: `trigger of ${scheduleId}` }))
         ),
       createSchedule: (request) =>
-        Effect.tap(of.createSchedule(request), ({ scheduleId }) =>
-          Effect.sync(() => ledger.scheduled.push({ scheduleId, cron: request.cronExpr, at: this.#now }))
+        Effect.tap(of.createSchedule(request), ({ cronExpr: cron, enabled, maxCatchup, overlap, scheduleId }) =>
+          Effect.sync(() => {
+            // others may leave out some of their times
+            if (!enabled || maxCatchup >= 0 || overlap !== "allow") return
+            ledger.scheduled.push({ scheduleId, cron, at: this.#now })
+          })
         ),
+      pauseSchedule: (namespace, scheduleId) => stops(scheduleId, of.pauseSchedule(namespace, scheduleId)),
+      updateSchedule: (namespace, scheduleId, changes) =>
+        stops(scheduleId, of.updateSchedule(namespace, scheduleId, changes)),
+      deleteSchedule: (namespace, scheduleId) => stops(scheduleId, of.deleteSchedule(namespace, scheduleId)),
       connect: (options) => Effect.map(of.connect(options), (link) => this.#link(link))
     }
   }

@@ -225,7 +225,9 @@ const schedules: Check = function* ({ databaseSkew, final, ledger, scheduledUnti
       const message = `${scheduleId} fired for ${new Date(slot).toISOString()}, which is no slot of ${cron}`
       yield { promise: 7, kind: "safety", message }
     }
-    for (const slot of slotsOf(seconds, at + databaseSkew, scheduledUntil + databaseSkew)) {
+    const stops = ledger.stopped.flatMap((stopped) => (stopped.scheduleId === scheduleId ? [stopped.at] : []))
+    const until = Math.min(scheduledUntil, ...stops)
+    for (const slot of slotsOf(seconds, at + databaseSkew, until + databaseSkew)) {
       if (slots.has(slot)) continue
       const message = `${scheduleId} did not fire for ${new Date(slot).toISOString()}`
       yield { promise: 7, kind: "liveness", message }

@@ -1,13 +1,11 @@
 /** What the database has in the end. */
 import { Effect, Option } from "effect"
 import type { Run, Step } from "../../Run.ts"
-import type { Cursor, RunRecord, Shape, StoreError } from "../../store/Store.ts"
+import type { Cursor, NamespaceRecord, RunRecord, Shape, StoreError } from "../../store/Store.ts"
 import type { Final } from "./checks.ts"
 import { resultOf } from "./Witness.ts"
 
 const limit = 500
-
-const namespace = "default"
 
 const all = <A>(
   page: (
@@ -28,18 +26,26 @@ const all = <A>(
 export const readFinal = (store: Shape): Effect.Effect<Final, StoreError> =>
   Effect.gen(function* () {
     const from = (after: Cursor | undefined) => ({ limit, count: false, ...(after === undefined ? {} : { after }) })
-    const runs = yield* all<Run>(
-      (after) => store.listRuns({ namespace }, from(after)),
-      ({ createdAt, runId }) => ({ at: createdAt, id: runId })
+    const namespaces = yield* all<NamespaceRecord>(
+      (after) => store.listNamespaces(from(after)),
+      ({ namespace }) => ({ at: 0, id: namespace })
     )
+    const runs: Array<Run> = []
+    for (const { namespace } of namespaces) {
+      const found = yield* all<Run>(
+        (after) => store.listRuns({ namespace }, from(after)),
+        ({ createdAt, runId }) => ({ at: createdAt, id: runId })
+      )
+      runs.push(...found)
+    }
     const found = new Map<string, { readonly record: RunRecord; readonly outcome: string }>()
     const steps: Array<Step> = []
     for (const run of runs) {
-      const record = yield* Effect.map(store.getRunRecord(namespace, run.runId), Option.getOrUndefined)
+      const record = yield* Effect.map(store.getRunRecord(run.namespace, run.runId), Option.getOrUndefined)
       if (record === undefined) continue
       found.set(run.runId, { record, outcome: resultOf(run) })
       const ofRun = yield* all<Step>(
-        (after) => store.listSteps({ namespace, runId: run.runId }, from(after)),
+        (after) => store.listSteps({ namespace: run.namespace, runId: run.runId }, from(after)),
         ({ createdAt, stepId }) => ({ at: createdAt, id: stepId })
       )
       steps.push(...ofRun)

@@ -24,6 +24,7 @@ export const notes = (folder: string): Notes => {
     sleeps: to("sleeps"),
     results: to("results"),
     scheduled: to("scheduled"),
+    stopped: to("stopped"),
     next: moment
   }
 }
