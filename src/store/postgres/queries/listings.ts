@@ -24,7 +24,7 @@ export const namespaces = ({ after, count, limit }: Paging): Listing<NamespaceRe
 
 const workerConditions = (filter: WorkerFilter) =>
   new Conditions()
-    .equals("namespace", text(filter.namespace))
+    .equals("namespace || ''", text(filter.namespace))
     .equals(
       "status",
       optional(filter.status, (status) => int2(workerStatus[status]))
@@ -69,7 +69,7 @@ const toSchedule = (row: Row): Schedule => ({
 
 export const schedule = (namespace: string, scheduleId: string): Read<Schedule | undefined> => ({
   sql: `SELECT ${scheduleValues}, t.input, t.input_metadata FROM schedules AS t ${counted}
-    WHERE t.schedule_id = $1 AND t.namespace || '' = $2`,
+    WHERE t.schedule_id = $1 AND t.namespace = $2`,
   params: [text(scheduleId), text(namespace)],
   decode: (rows) => (rows[0] === undefined ? undefined : toSchedule(rows[0]))
 })
@@ -80,7 +80,7 @@ export interface ScheduleFilter {
 }
 
 const scheduleConditions = (filter: ScheduleFilter) =>
-  new Conditions().equals("namespace", text(filter.namespace)).equals("task_queue", optional(filter.taskQueue, text))
+  new Conditions().equals("namespace || ''", text(filter.namespace)).equals("task_queue", optional(filter.taskQueue, text))
 
 const schedulePages: Sized = {
   columns: `${scheduleValues}, t.input, t.input_metadata`,

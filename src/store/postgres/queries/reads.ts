@@ -35,20 +35,18 @@ const first =
   (rows: ReadonlyArray<Row>): A | undefined =>
     rows[0] === undefined ? undefined : decode(rows[0])
 
-// Conditions on columns that other indexes have too are written so that they can't be used: while a table is small, the
-// planner would as soon go by those.
 const fullRun = `SELECT ${fullRunColumns.join(", ")} FROM runs`
 
 const sql = {
-  run: `${fullRun} WHERE run_id = $1 AND namespace || '' = $2`,
+  run: `${fullRun} WHERE run_id = $1 AND namespace = $2`,
   // only the newest can be active
   runByExternalId: `(${fullRun} WHERE namespace = $1 AND external_id = $2 AND status NOT IN (4, 5, 6))
     UNION ALL (${fullRun} WHERE namespace = $1 AND external_id = $2 AND status IN (4, 5, 6)
       ORDER BY seq DESC LIMIT 1) LIMIT 1`,
-  runRecord: `SELECT ${runColumns.join(", ")} FROM runs WHERE run_id = $1 AND namespace || '' = $2`,
+  runRecord: `SELECT ${runColumns.join(", ")} FROM runs WHERE run_id = $1 AND namespace = $2`,
   input: "SELECT input, input_metadata FROM runs WHERE run_id = $1 AND input IS NOT NULL",
   output: "SELECT output, output_metadata FROM runs WHERE run_id = $1 AND output IS NOT NULL",
-  // a page is cut where its bytes are over the limit
+  // A page is cut where its bytes are over the limit. `status + 0` is in no index that could be gone by instead.
   endedRuns: `SELECT ${prefixed("r", runColumns)}, r.output, r.output_metadata, p.followed FROM (
       SELECT run_id, lead(run_id) OVER places IS NOT NULL AS followed, row_number() OVER places AS place,
         sum(coalesce(octet_length(output), 0) + coalesce(octet_length(error), 0)) OVER (places ROWS UNBOUNDED PRECEDING)
@@ -70,7 +68,7 @@ const sql = {
       SELECT step_id, lead(step_id) OVER places IS NOT NULL AS followed, row_number() OVER places AS place,
         sum(bytes) OVER (places ROWS UNBOUNDED PRECEDING) AS total
       FROM (SELECT DISTINCT ON (position) step_id, position, ${stepBytes("l")} AS bytes FROM steps AS l
-        WHERE run_id = $1 AND position > $2 ORDER BY position, attempt DESC LIMIT ${pageSteps + 1}) AS latest
+        WHERE run_id || '' = $1 AND position > $2 ORDER BY position, attempt DESC LIMIT ${pageSteps + 1}) AS latest
       WINDOW places AS (ORDER BY position)
     ) AS p JOIN steps AS s ON s.step_id = p.step_id
     WHERE p.place <= ${pageSteps} AND (p.place = 1 OR p.total <= $3) ORDER BY s.position`,

@@ -14,7 +14,7 @@ const endedSql = `WITH slice AS MATERIALIZED (
     SELECT run_id, created_at, finished_at, step_count,
       coalesce(octet_length(input), 0) + coalesce(octet_length(output), 0) + coalesce(octet_length(error), 0) AS bytes
     FROM runs
-    WHERE namespace = $1 AND status = $2 AND created_at <= $3 AND (created_at, run_id) > ($4, $5)
+    WHERE namespace || '' = $1 AND status = $2 AND created_at <= $3 AND (created_at, run_id) > ($4, $5)
     ORDER BY created_at, run_id LIMIT $6
   ), due AS MATERIALIZED (
     SELECT run_id, created_at, bytes, row_number() OVER places AS place,

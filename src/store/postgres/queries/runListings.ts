@@ -9,14 +9,14 @@ import { at, Conditions, type Listing, optional, paged, type Sized, sizedPage, t
 
 const runConditions = (filter: RunFilter) =>
   new Conditions()
-    .equals("namespace", text(filter.namespace))
+    .equals("namespace || ''", text(filter.namespace))
     .equals(
       "status",
       optional(filter.status, (status) => int2(runStatus[status]))
     )
     .equals("workflow_type", optional(filter.workflowType, text))
     .equals("task_queue", optional(filter.taskQueue, text))
-    .equals("schedule_id", optional(filter.scheduleId, text))
+    .equals("schedule_id || ''", optional(filter.scheduleId, text))
     .compare(["created_at"], ">", filter.createdAfter === undefined ? undefined : [int8(filter.createdAfter)])
     .compare(["created_at"], "<", filter.createdBefore === undefined ? undefined : [int8(filter.createdBefore)])
 
