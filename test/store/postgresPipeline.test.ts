@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Effect } from "effect"
-import { opening, pipeline } from "../../src/store/postgres/pipeline.ts"
+import { begin, opening, pipeline } from "../../src/store/postgres/pipeline.ts"
 import { parse } from "../../src/store/postgres/url.ts"
 import { id, noChanges, noWants, runOf, stepOf } from "../contract/store/fixtures.ts"
 import { emptyDatabase, query } from "../support/postgres.ts"
@@ -35,7 +35,7 @@ describe("a transaction with a value that PostgreSQL has no room for", () => {
 
 describe("statements that are sent together with BEGIN", () => {
   for (const [what, first, rows] of [
-    ["are a transaction", opening[0]!, 1],
+    ["are a transaction", begin, 1],
     ["are not carried out where it fails", { sql: "SELECT 1 / 0", params: [] }, 0]
   ] as const) {
     it.live(what, () =>
@@ -46,7 +46,7 @@ describe("statements that are sent together with BEGIN", () => {
         if (settings._tag === "Failure") return assert.fail(settings.failure)
         const connection = yield* PgConnection.make({ ...settings.success.connection, ssl: false })
         const write = { sql: "INSERT INTO public.written VALUES (1)", params: [] }
-        const statements = [first, ...opening.slice(1), write, { sql: "COMMIT", params: [] }]
+        const statements = [first, ...opening([]).slice(1), write, { sql: "COMMIT", params: [] }]
         const written = yield* Effect.exit(pipeline(connection, statements))
         assert.strictEqual(written._tag, rows === 1 ? "Success" : "Failure")
         assert.lengthOf(yield* query(url, "SELECT n FROM written"), rows)

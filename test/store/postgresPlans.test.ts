@@ -260,11 +260,11 @@ const fill = (runs: number) => `
 
 /** PostgreSQL looks at tables anew every minute or so, and until then knows how large they are, but not what is in them. */
 const states: Readonly<Record<string, string>> = {
-  "empty": "",
+  empty: "",
   "a moment old": fill(40),
-  "young": fill(400),
+  young: fill(400),
   "not looked at yet": fill(8_000),
-  "full": `${fill(40_000)}; ANALYZE`
+  full: `${fill(40_000)}; ANALYZE`
 }
 
 /** There are listings for several filters, and what is best for some of those depends on what is in the table. */

@@ -8,20 +8,10 @@
  */
 import { Registry } from "../../Registry.ts"
 import type { Changes, NamespaceRecord, RunRecord, StepRecord, Wants, WorkerRecord } from "../Store.ts"
+import { giving } from "./combined.ts"
 import { Loaded } from "./Loaded.ts"
 import type { Payload } from "../../Run.ts"
-import {
-  array,
-  column,
-  failureBytes,
-  int8,
-  onRows,
-  payloadBytes,
-  type Statement,
-  text,
-  texts,
-  together
-} from "./values.ts"
+import { array, column, failureBytes, int8, onRows, payloadBytes, type Statement, text, texts } from "./values.ts"
 
 /** How much is kept of runs in all; an estimate, in bytes. */
 const mostBytes = 8 * 1024 * 1024
@@ -45,9 +35,11 @@ interface KeptRun extends Kept<RunRecord> {
   readonly latest: Map<string, StepRecord>
 }
 
-/** Rows to decide by, and the statement that ends the transaction unless they are still like that. */
+/** Rows to decide by, and the statements that end the transaction unless they are still like that. */
 export interface Recalled {
   readonly loaded: Loaded
+  /** Lock what is verified. They come first: the others see what was committed while it was waited for. */
+  readonly locks: ReadonlyArray<Statement>
   readonly verify: ReadonlyArray<Statement>
 }
 
@@ -200,11 +192,8 @@ export class Known {
     }
     return {
       loaded,
-      // what is locked comes first: the other statement sees what was committed while it was waited for
-      verify: [
-        ...together([...verify(sameWorkers, revisions.workers), ...verify(sameRuns, revisions.runs)]),
-        ...together([...verify(sameNamespaces, revisions.namespaces), ...expectEmpty(claims)])
-      ]
+      locks: [...verify(sameWorkers, revisions.workers), ...verify(sameRuns, revisions.runs)].map((one) => giving(one)),
+      verify: [...verify(sameNamespaces, revisions.namespaces), ...expectEmpty(claims)].map((one) => giving(one))
     }
   }
 

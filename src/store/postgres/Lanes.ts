@@ -13,6 +13,7 @@ import { randomUUID } from "node:crypto"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Clock, Effect, Exit, Result, Scope, Semaphore } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import { writingAndGiving } from "./combined.ts"
 import { connect } from "./connect.ts"
 import { pipeline } from "./pipeline.ts"
 import type { Read } from "./queries/reads.ts"
@@ -36,13 +37,12 @@ const silent = new SqlError({ reason: new ConnectionError({ cause: new Error("Po
 
 const givenUp = "this transaction was given up"
 
-const numberTransaction = `WITH numbered AS (
-    INSERT INTO lanes AS l (lane_id, sequence, previous, used_at) VALUES ($1, $2, $2 - 1, now())
-    ON CONFLICT (lane_id) DO UPDATE SET sequence = excluded.sequence, previous = l.sequence, used_at = now()
-      WHERE l.sequence = excluded.sequence - 1
-    RETURNING 1
-  )
-  SELECT expect((SELECT count(*) FROM numbered) = 1, '${givenUp}')`
+const numberTransaction = `INSERT INTO lanes AS l (lane_id, sequence, previous, used_at)
+  VALUES ($1, $2, $2::bigint - 1, now())
+  ON CONFLICT (lane_id) DO UPDATE SET sequence = excluded.sequence, previous = l.sequence, used_at = now()
+    WHERE l.sequence = excluded.sequence - 1
+  RETURNING 1`
+const isNumbered = `expect((SELECT count(*) FROM numbered) = 1, '${givenUp}')`
 
 // Asked again when its own answer is lost, it finds what it found before.
 const giveUpTransaction = `INSERT INTO lanes AS l (lane_id, sequence, previous, used_at) VALUES ($1, $2, -1, now())
@@ -108,10 +108,10 @@ export class Lane {
     return dropped === undefined ? Effect.void : Scope.close(dropped.scope, Exit.void)
   })
 
-  /** The statement that gives the transaction its number; the last one before `COMMIT`. */
+  /** The statement that gives the transaction its number; the last one. */
   number(): Statement {
     this.#sequence++
-    return { sql: numberTransaction, params: [text(this.#id), int8(this.#sequence)] }
+    return writingAndGiving("numbered", numberTransaction, isNumbered, [text(this.#id), int8(this.#sequence)])
   }
 
   /** The transaction that was given a number was rolled back for certain. */

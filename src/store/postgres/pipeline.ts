@@ -2,6 +2,7 @@
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Cause, Effect, Exit, Option } from "effect"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
+import { combined, giving } from "./combined.ts"
 import type { Row, Statement } from "./values.ts"
 
 type Answers = ReadonlyArray<ReadonlyArray<Row>>
@@ -26,8 +27,12 @@ const unsent = new SqlError({
 export const pipeline = (
   connection: PgConnection.PgConnection,
   statements: ReadonlyArray<Statement>
-): Effect.Effect<Answers, SqlError> =>
-  Effect.flatMap(
+): Effect.Effect<Answers, SqlError> => {
+  const [only, ...others] = statements
+  if (only !== undefined && others.length === 0) {
+    return Effect.map(connection.queryValues(only.sql, only.params), (rows) => [rows])
+  }
+  return Effect.flatMap(
     Effect.suspend(() => {
       let isFailed = false
       return Effect.forEach(
@@ -54,21 +59,26 @@ export const pipeline = (
       return Effect.succeed(answers)
     }
   )
+}
 
 export const begin: Statement = { sql: "BEGIN", params: [] }
 
+const mark = giving({ sql: "SELECT set_config('kagzi.begun', 'yes', true)", params: [] })
+const isMarked: Statement = {
+  sql: `SELECT CASE WHEN current_setting('kagzi.begun', true) IS DISTINCT FROM 'yes'
+    THEN pg_terminate_backend(pg_backend_pid()) END`,
+  params: []
+}
+
 /**
- * Begins a transaction whose statements are sent before that is answered. Where BEGIN itself fails, for instance because
- * an operator has cancelled it, they would be carried out each on its own: the connection ends instead.
+ * Begins a transaction whose statements are sent before that is answered, with the locks that come first. Where BEGIN
+ * itself fails, for instance because an operator has cancelled it, they would be carried out each on its own: the
+ * connection ends instead.
  */
-export const opening: ReadonlyArray<Statement> = [
+export const opening = (locks: ReadonlyArray<Statement>): ReadonlyArray<Statement> => [
   begin,
-  { sql: "SELECT set_config('kagzi.begun', 'yes', true)", params: [] },
-  {
-    sql: `SELECT CASE WHEN current_setting('kagzi.begun', true) IS DISTINCT FROM 'yes'
-      THEN pg_terminate_backend(pg_backend_pid()) END`,
-    params: []
-  }
+  ...combined([mark, ...locks]),
+  isMarked
 ]
 
 /** A statement, and what is done with its rows. */

@@ -10,6 +10,7 @@ import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Effect, Random, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Changes, type Rows, type Shape, StoreError, type Wants, type WorkerRecord } from "../Store.ts"
+import { combined } from "./combined.ts"
 import { isCrowded, isReadOnly, isRolledBack, type Outcome, outcomeOf, toStoreError } from "./errors.ts"
 import type { Known, Recalled } from "./Known.ts"
 import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
@@ -88,14 +89,14 @@ export const make = (
     error: new StoreError({ message: `${place}: ${message}`, transient: false })
   })
 
-  /** Writes and commits. */
-  const write = Effect.fnUntraced(function* (
+  /** Carries out all that is left of a transaction, or the whole of it. It has the number of the lane. */
+  const finish = Effect.fnUntraced(function* (
     lane: Lane,
     connection: PgConnection.PgConnection,
     statements: ReadonlyArray<Statement>,
     wasConnected: boolean
   ) {
-    const written = yield* Effect.result(pipeline(connection, [...statements, lane.number(), commit]))
+    const written = yield* Effect.result(pipeline(connection, statements))
     if (Result.isSuccess(written)) return undefined
     const error = written.failure
     if (isRolledBack(error)) {
@@ -118,7 +119,7 @@ export const make = (
     connection: PgConnection.PgConnection,
     wants: Wants,
     decide: Decide<A>,
-    { loaded, verify }: Recalled,
+    { loaded, locks, verify }: Recalled,
     wasConnected: boolean
   ): Effect.fn.Return<Attempt<A> | undefined> {
     // a defect may come from rows that are out of date
@@ -128,12 +129,11 @@ export const make = (
     // an answer that changes nothing must not come from rows that nobody verifies; namespaces are verified without a lock
     const isVerified = !isEmpty(changes) && changes.updateNamespaces.length === 0
     if (!isVerified || !Load.unseen(changes, loaded).isEmpty) return undefined
-    const failure = yield* write(
-      lane,
-      connection,
-      [...opening, ...verify, ...statementsOf(wants, changes, loaded)],
-      wasConnected
-    )
+    const written = [...verify, ...statementsOf(wants, changes, loaded), lane.number()]
+    // one statement is a transaction by itself
+    const alone = verify.length === 0 ? combined([...locks, ...written]) : []
+    const statements = alone.length === 1 ? alone : [...opening(locks), ...combined(written), commit]
+    const failure = yield* finish(lane, connection, statements, wasConnected)
     if (failure === undefined) return done(changes, value, loaded)
     const outdated: Attempt<A> = { _tag: "Outdated" }
     return failure._tag === "Failed" && (failure.outcome === "conflict" || failure.outcome === "unique")
@@ -208,7 +208,8 @@ export const make = (
           return refused(`there is no ${missing}`)
         }
       }
-      const failure = yield* write(lane, connection, statementsOf(wants, changes, loaded), wasConnected)
+      const statements = [...combined([...statementsOf(wants, changes, loaded), lane.number()]), commit]
+      const failure = yield* finish(lane, connection, statements, wasConnected)
       return failure ?? done(changes, value, loaded)
     }).pipe(Effect.onInterrupt(() => lanes.retire(lane)))
 

@@ -14,6 +14,16 @@ export type Parameter = PgTypes.Parameter
 export interface Statement {
   readonly sql: string
   readonly params: ReadonlyArray<Parameter>
+  /** What it is as a part of another statement, if it can be one: see combined.ts. */
+  readonly part?: Part
+}
+
+/** What a statement writes, under a name that no other has, and the value that it gives. */
+export interface Part {
+  readonly writes?: { readonly name: string; readonly sql: string }
+  readonly value?: string
+  /** It has to see what the statements before it have written, or what was committed while they waited. */
+  readonly sees?: boolean
 }
 
 /** A row as it comes from the database, in the order of the columns. The query says which types those have. */
@@ -127,18 +137,6 @@ export const given = (columns: ReadonlyArray<{ readonly name: string; readonly t
 /** The arrays for `given`. */
 export const arraysOf = <A>(columns: ReadonlyArray<Column<A>>, records: ReadonlyArray<A>): ReadonlyArray<Parameter> =>
   columns.map(({ of, type }) => array(type, records.map(of)))
-
-/** Several statements that give one value each, as one statement that gives all of them. */
-export const together = (statements: ReadonlyArray<Statement>): ReadonlyArray<Statement> => {
-  if (statements.length < 2) return statements
-  const params: Array<Parameter> = []
-  const values = statements.map((statement) => {
-    const before = params.length
-    params.push(...statement.params)
-    return `(${statement.sql.replaceAll(/\$(\d+)/g, (_, place) => `$${before + Number(place)}`)})`
-  })
-  return [{ sql: `SELECT ${values.join(", ")}`, params }]
-}
 
 /** The columns of a table under its alias. */
 export const prefixed = (alias: string, names: ReadonlyArray<string>): string =>

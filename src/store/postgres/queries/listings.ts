@@ -80,7 +80,9 @@ export interface ScheduleFilter {
 }
 
 const scheduleConditions = (filter: ScheduleFilter) =>
-  new Conditions().equals("namespace || ''", text(filter.namespace)).equals("task_queue", optional(filter.taskQueue, text))
+  new Conditions()
+    .equals("namespace || ''", text(filter.namespace))
+    .equals("task_queue", optional(filter.taskQueue, text))
 
 const schedulePages: Sized = {
   columns: `${scheduleValues}, t.input, t.input_metadata`,

@@ -5,6 +5,7 @@ import { fromMetadata } from "../../rows/values.ts"
 import type { Changes, RunRecord, Wants } from "../../Store.ts"
 import type { Loaded } from "../Loaded.ts"
 import type { Question } from "../pipeline.ts"
+import { allWriting, giving, writing } from "../combined.ts"
 import { type RunPayload, type RunRow, runColumns, runInsert, runUpdate, toRunRecord } from "../runRow.ts"
 import {
   array,
@@ -191,17 +192,13 @@ const expectNoneUnseen = (wants: Wants, changes: Changes, loaded: Loaded): Reado
     known.set(nameOf(run), run)
     seen.push(run.runId)
   }
-  return [
-    {
-      sql: expectNewest,
-      params: [
-        texts(looked.map(({ namespace }) => namespace)),
-        texts(looked.map(({ externalId }) => externalId)),
-        texts(looked.map((name) => known.get(nameOf(name))?.runId ?? "")),
-        texts(seen)
-      ]
-    }
+  const params = [
+    texts(looked.map(({ namespace }) => namespace)),
+    texts(looked.map(({ externalId }) => externalId)),
+    texts(looked.map((name) => known.get(nameOf(name))?.runId ?? "")),
+    texts(seen)
   ]
+  return [giving({ sql: expectNewest, params }, { sees: true })]
 }
 
 const payloadSql = (payload: "input" | "output") =>
@@ -246,7 +243,7 @@ export const count = (changes: ReadonlyArray<RunCountChange>): ReadonlyArray<Sta
   changes.length === 0
     ? []
     : [
-        {
+        writing("counted", {
           sql: countSql,
           params: [
             texts(changes.map(({ run }) => run.namespace)),
@@ -261,7 +258,7 @@ export const count = (changes: ReadonlyArray<RunCountChange>): ReadonlyArray<Sta
               changes.map(({ difference }) => difference)
             )
           ]
-        }
+        })
       ]
 
 const touchSql = "UPDATE runs SET revision = revision + 1 WHERE run_id = ANY($1::text[])"
@@ -271,7 +268,7 @@ export const touch = (changes: Changes): ReadonlyArray<Statement> => {
   const touched = new Set<string>()
   for (const steps of [changes.updateSteps, changes.insertSteps]) for (const { runId } of steps) touched.add(runId)
   for (const runs of [changes.updateRuns, changes.insertRuns]) for (const { runId } of runs) touched.delete(runId)
-  return touched.size === 0 ? [] : [{ sql: touchSql, params: [texts(touched)] }]
+  return touched.size === 0 ? [] : [writing("touched", { sql: touchSql, params: [texts(touched)] })]
 }
 
 /** Writes runs and their payloads. */
@@ -291,9 +288,10 @@ export const save = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyAr
   }
   const started = changes.insertRuns.map((run) => take(inputs, run))
   return [
-    ...inParts(plain, ({ error }) => failureBytes(error)).map(update),
-    ...withPayload(end, withOutput),
-    ...withPayload(insert, started),
+    ...allWriting("updated", inParts(plain, ({ error }) => failureBytes(error)).map(update)),
+    ...allWriting("ended", withPayload(end, withOutput)),
+    // an id may be free because of what was updated
+    ...allWriting("started", withPayload(insert, started), { sees: changes.updateRuns.length > 0 }),
     ...expectNoneUnseen(wants, changes, loaded),
     ...putPayloads("input", Array.from(inputs.values())),
     ...copies(

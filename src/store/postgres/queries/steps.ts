@@ -1,5 +1,6 @@
 /** Statements on steps in transactions. Nobody writes a step without the lock on its run. */
 import type { Changes, StepRecord, Wants } from "../../Store.ts"
+import { allWriting } from "../combined.ts"
 import type { Loaded } from "../Loaded.ts"
 import type { Question } from "../pipeline.ts"
 import { type StepRow, stepColumns, stepInsert, stepUpdate, toStepRecord } from "../stepRow.ts"
@@ -79,12 +80,15 @@ const update = onRows(
       .join(", ")} FROM ${w} WHERE s.step_id = w.step_id`
 )
 
-const write = (statement: typeof insert, steps: ReadonlyArray<StepRecord>): ReadonlyArray<Statement> =>
-  inParts(steps, ({ error, input, output }) => payloadBytes(input) + payloadBytes(output) + failureBytes(error)).map(
-    statement
+const write = (name: string, statement: typeof insert, steps: ReadonlyArray<StepRecord>): ReadonlyArray<Statement> =>
+  allWriting(
+    name,
+    inParts(steps, ({ error, input, output }) => payloadBytes(input) + payloadBytes(output) + failureBytes(error)).map(
+      statement
+    )
   )
 
 export const save = (changes: Changes): ReadonlyArray<Statement> => [
-  ...write(update, changes.updateSteps),
-  ...write(insert, changes.insertSteps)
+  ...write("updated_steps", update, changes.updateSteps),
+  ...write("inserted_steps", insert, changes.insertSteps)
 ]
