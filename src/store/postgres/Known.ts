@@ -38,8 +38,6 @@ interface KeptRun extends Kept<RunRecord> {
 /** Rows to decide by, and the statements that end the transaction unless they are still like that. */
 export interface Recalled {
   readonly loaded: Loaded
-  /** Lock what is verified. They come first: the others see what was committed while it was waited for. */
-  readonly locks: ReadonlyArray<Statement>
   readonly verify: ReadonlyArray<Statement>
 }
 
@@ -50,7 +48,7 @@ interface Same {
 
 const same = [column<Same>("id", "text", ({ id }) => id), column<Same>("revision", "int8", ({ revision }) => revision)]
 
-// Row by row in the order given: they are locked in the order in which whoever loads them does.
+// A row that somebody else has locked may change, and is not waited for: all is verified as it was at one moment.
 const isSame = (table: string, key: string, lock: string) =>
   onRows(
     same,
@@ -60,8 +58,8 @@ const isSame = (table: string, key: string, lock: string) =>
   )
 
 const sameNamespaces = isSame("namespaces", "namespace", "")
-const sameWorkers = isSame("workers", "worker_id", "FOR UPDATE")
-const sameRuns = isSame("runs", "run_id", "FOR UPDATE")
+const sameWorkers = isSame("workers", "worker_id", "FOR UPDATE SKIP LOCKED")
+const sameRuns = isSame("runs", "run_id", "FOR UPDATE SKIP LOCKED")
 
 const noLimits = "NOT EXISTS (SELECT 1 FROM worker_limits WHERE namespace = w.namespace AND task_queue = w.task_queue)"
 
@@ -192,8 +190,12 @@ export class Known {
     }
     return {
       loaded,
-      locks: [...verify(sameWorkers, revisions.workers), ...verify(sameRuns, revisions.runs)].map((one) => giving(one)),
-      verify: [...verify(sameNamespaces, revisions.namespaces), ...expectEmpty(claims)].map((one) => giving(one))
+      verify: [
+        ...verify(sameWorkers, revisions.workers),
+        ...verify(sameRuns, revisions.runs),
+        ...verify(sameNamespaces, revisions.namespaces),
+        ...expectEmpty(claims)
+      ].map(giving)
     }
   }
 

@@ -7,11 +7,7 @@
 import type { Statement } from "./values.ts"
 
 /** A statement that gives one value. */
-export const giving = ({ params, sql }: Statement, { sees = false } = {}): Statement => ({
-  sql,
-  params,
-  part: { value: `(${sql})`, sees }
-})
+export const giving = ({ params, sql }: Statement): Statement => ({ sql, params, part: { value: `(${sql})` } })
 
 /** A statement that writes. */
 export const writing = (name: string, { params, sql }: Statement, { sees = false } = {}): Statement => ({
@@ -30,6 +26,16 @@ export const writingAndGiving = (name: string, sql: string, value: string, param
   params,
   part: { writes: { name, sql }, value }
 })
+
+/** A statement that gives a value when those are carried out that stand before it, and write rows with `RETURNING`. */
+export const afterWriting = (
+  before: ReadonlyArray<Statement>,
+  value: (rows: string) => string,
+  params: Statement["params"]
+): Statement => {
+  const rows = before.map(({ part }) => `(SELECT count(*) FROM ${part?.writes?.name})`)
+  return { sql: `SELECT ${value("0")}`, params, part: { value: value(rows.join(" + ")) } }
+}
 
 const textOf = (statements: ReadonlyArray<Statement>): string => {
   let before = 0

@@ -209,6 +209,25 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
         BEGIN
           IF holds IS NOT TRUE THEN RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = what; END IF;
         END
+      $$`,
+
+      // Ends the transaction if a run with one of these external ids, other than those seen, has ended and is newer
+      // than the known one. It is asked behind the start of other runs with these ids, so many as were started, and sees what
+      // was committed while that waited: each query of a function that may write has a snapshot of its own.
+      `CREATE FUNCTION expect_newest(started bigint, names text[], ids text[], known text[], seen text[])
+        RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+        BEGIN
+          IF EXISTS (
+            SELECT 1 FROM unnest(names, ids, known) AS w (namespace, external_id, known)
+            CROSS JOIN LATERAL (SELECT seq FROM runs
+              WHERE namespace = w.namespace AND external_id = w.external_id AND status IN (4, 5, 6)
+                AND run_id <> ALL(seen)
+              ORDER BY seq DESC LIMIT 1) AS r
+            WHERE r.seq > coalesce((SELECT k.seq FROM runs AS k WHERE k.run_id = w.known), 0)
+          ) THEN
+            RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'a run with the same id was started in between';
+          END IF;
+        END
       $$`
     ]
   },

@@ -2,7 +2,6 @@
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Cause, Effect, Exit, Option } from "effect"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import { combined, giving } from "./combined.ts"
 import type { Row, Statement } from "./values.ts"
 
 type Answers = ReadonlyArray<ReadonlyArray<Row>>
@@ -62,24 +61,6 @@ export const pipeline = (
 }
 
 export const begin: Statement = { sql: "BEGIN", params: [] }
-
-const mark = giving({ sql: "SELECT set_config('kagzi.begun', 'yes', true)", params: [] })
-const isMarked: Statement = {
-  sql: `SELECT CASE WHEN current_setting('kagzi.begun', true) IS DISTINCT FROM 'yes'
-    THEN pg_terminate_backend(pg_backend_pid()) END`,
-  params: []
-}
-
-/**
- * Begins a transaction whose statements are sent before that is answered, with the locks that come first. Where BEGIN
- * itself fails, for instance because an operator has cancelled it, they would be carried out each on its own: the
- * connection ends instead.
- */
-export const opening = (locks: ReadonlyArray<Statement>): ReadonlyArray<Statement> => [
-  begin,
-  ...combined([mark, ...locks]),
-  isMarked
-]
 
 /** A statement, and what is done with its rows. */
 export interface Question extends Statement {

@@ -16,7 +16,7 @@ import type { Known, Recalled } from "./Known.ts"
 import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
 import { Loaded } from "./Loaded.ts"
 import * as Load from "./load.ts"
-import { ask, begin, opening, pipeline } from "./pipeline.ts"
+import { ask, begin, pipeline } from "./pipeline.ts"
 import { statementsOf } from "./save.ts"
 import type { Statement } from "./values.ts"
 
@@ -119,7 +119,7 @@ export const make = (
     connection: PgConnection.PgConnection,
     wants: Wants,
     decide: Decide<A>,
-    { loaded, locks, verify }: Recalled,
+    { loaded, verify }: Recalled,
     wasConnected: boolean
   ): Effect.fn.Return<Attempt<A> | undefined> {
     // a defect may come from rows that are out of date
@@ -129,11 +129,13 @@ export const make = (
     // an answer that changes nothing must not come from rows that nobody verifies; namespaces are verified without a lock
     const isVerified = !isEmpty(changes) && changes.updateNamespaces.length === 0
     if (!isVerified || !Load.unseen(changes, loaded).isEmpty) return undefined
-    const written = [...verify, ...statementsOf(wants, changes, loaded), lane.number()]
-    // one statement is a transaction by itself
-    const alone = verify.length === 0 ? combined([...locks, ...written]) : []
-    const statements = alone.length === 1 ? alone : [...opening(locks), ...combined(written), commit]
-    const failure = yield* finish(lane, connection, statements, wasConnected)
+    // one statement is a transaction by itself; more would go on by themselves where a BEGIN before them fails
+    const [only, ...others] = combined([...verify, ...statementsOf(wants, changes, loaded), lane.number()])
+    if (only === undefined || others.length > 0) {
+      lane.rolledBack()
+      return undefined
+    }
+    const failure = yield* finish(lane, connection, [only], wasConnected)
     if (failure === undefined) return done(changes, value, loaded)
     const outdated: Attempt<A> = { _tag: "Outdated" }
     return failure._tag === "Failed" && (failure.outcome === "conflict" || failure.outcome === "unique")

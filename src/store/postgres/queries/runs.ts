@@ -5,7 +5,7 @@ import { fromMetadata } from "../../rows/values.ts"
 import type { Changes, RunRecord, Wants } from "../../Store.ts"
 import type { Loaded } from "../Loaded.ts"
 import type { Question } from "../pipeline.ts"
-import { allWriting, giving, writing } from "../combined.ts"
+import { afterWriting, allWriting, writing } from "../combined.ts"
 import { type RunPayload, type RunRow, runColumns, runInsert, runUpdate, toRunRecord } from "../runRow.ts"
 import {
   array,
@@ -151,7 +151,7 @@ const ended = written(runUpdate, "output")
 const insert = onRows(
   inserted,
   (w) => `INSERT INTO runs (${namesOf(inserted).join(", ")}) SELECT ${namesOf(inserted).join(", ")}
-  FROM ${w} ORDER BY namespace, external_id`
+  FROM ${w} ORDER BY namespace, external_id RETURNING 1`
 )
 
 const assigned = (columns: ReadonlyArray<{ readonly name: string }>) =>
@@ -166,39 +166,36 @@ const updateSql = (columns: ReadonlyArray<{ readonly name: string }>) => (w: str
 const update = onRows(runUpdate, updateSql(runUpdate))
 const end = onRows(ended, updateSql(ended))
 
-const expectNewest = `SELECT expect(NOT EXISTS (
-    SELECT 1 FROM unnest($1::text[], $2::text[], $3::text[]) AS w (namespace, external_id, known)
-    CROSS JOIN LATERAL (SELECT seq FROM runs
-      WHERE namespace = w.namespace AND external_id = w.external_id AND status IN (4, 5, 6)
-        AND run_id <> ALL($4::text[])
-      ORDER BY seq DESC LIMIT 1) AS r
-    WHERE r.seq > coalesce((SELECT k.seq FROM runs AS k WHERE k.run_id = w.known), 0)
-  ), 'a run with the same id was started in between')`
-
 const nameOf = (run: Pick<RunRecord, "namespace" | "externalId">) => `${run.namespace}\u0000${run.externalId}`
 
 /**
  * A run with one of these external ids that others started, and that ended, since this transaction looked is one that
  * it should have seen. Others can't start one now, because the ids are taken; what they did before is to be seen here.
  */
-const expectNoneUnseen = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyArray<Statement> => {
-  const started = new Map(changes.insertRuns.map((run) => [nameOf(run), run]))
-  const looked = wants.externalIds.filter((name) => started.has(nameOf(name)))
+const expectNoneUnseen = (
+  started: ReadonlyArray<Statement>,
+  wants: Wants,
+  changes: Changes,
+  loaded: Loaded
+): ReadonlyArray<Statement> => {
+  const names = new Set(changes.insertRuns.map(nameOf))
+  const looked = wants.externalIds.filter((name) => names.has(nameOf(name)))
   if (looked.length === 0) return []
   const known = new Map<string, RunRecord>()
   const seen = changes.insertRuns.map(({ runId }) => runId)
   for (const run of loaded.runs.values()) {
-    if (!started.has(nameOf(run))) continue
+    if (!names.has(nameOf(run))) continue
     known.set(nameOf(run), run)
     seen.push(run.runId)
   }
-  const params = [
-    texts(looked.map(({ namespace }) => namespace)),
-    texts(looked.map(({ externalId }) => externalId)),
-    texts(looked.map((name) => known.get(nameOf(name))?.runId ?? "")),
-    texts(seen)
+  return [
+    afterWriting(started, (count) => `expect_newest(${count}, $1, $2, $3, $4)`, [
+      texts(looked.map(({ namespace }) => namespace)),
+      texts(looked.map(({ externalId }) => externalId)),
+      texts(looked.map((name) => known.get(nameOf(name))?.runId ?? "")),
+      texts(seen)
+    ])
   ]
-  return [giving({ sql: expectNewest, params }, { sees: true })]
 }
 
 const payloadSql = (payload: "input" | "output") =>
@@ -286,13 +283,21 @@ export const save = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyAr
     if (outputs.has(run.runId)) withOutput.push(take(outputs, run))
     else plain.push(run)
   }
-  const started = changes.insertRuns.map((run) => take(inputs, run))
+  const names = new Set(changes.insertRuns.map(nameOf))
+  const started = allWriting(
+    "started",
+    withPayload(
+      insert,
+      changes.insertRuns.map((run) => take(inputs, run))
+    ),
+    // an id may be free because a run with it has ended here
+    { sees: changes.updateRuns.some((run) => names.has(nameOf(run))) }
+  )
   return [
     ...allWriting("updated", inParts(plain, ({ error }) => failureBytes(error)).map(update)),
     ...allWriting("ended", withPayload(end, withOutput)),
-    // an id may be free because of what was updated
-    ...allWriting("started", withPayload(insert, started), { sees: changes.updateRuns.length > 0 }),
-    ...expectNoneUnseen(wants, changes, loaded),
+    ...started,
+    ...expectNoneUnseen(started, wants, changes, loaded),
     ...putPayloads("input", Array.from(inputs.values())),
     ...copies(
       copyScheduleInputs,
