@@ -62,6 +62,11 @@ const started = (): Partial<Changes> => ({
 const standing = (clock: Clock.Clock): Clock.Clock =>
   Object.assign(Object.create(clock), { monotonicTimeNanosUnsafe: () => 0n })
 
+const untilSomebodyWaits = Effect.fnUntraced(function* (url: string) {
+  const waiting = query(url, "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+  while ((yield* waiting).length === 0) yield* Effect.sleep("5 millis")
+})
+
 const test = (
   name: string,
   body: (a: Shape, b: Shape, url: string) => Effect.Effect<void, StoreError, Scope.Scope>
@@ -169,8 +174,7 @@ describe("a store that knows what it wrote", () => {
       yield* other("BEGIN")
       yield* other(`SELECT FROM kagzi.workers WHERE worker_id = '${id(800)}' FOR UPDATE`)
       const deciding = yield* Effect.forkChild(decide(a, start, started))
-      const waiting = query(url, "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-      while ((yield* waiting).length === 0) yield* Effect.sleep("5 millis")
+      yield* untilSomebodyWaits(url)
       yield* write(b, { insertWorkers: [workerOf(801, { queueConcurrencyLimit: 5 })] })
       yield* other("COMMIT")
       assert.deepStrictEqual(
@@ -225,6 +229,44 @@ describe("a store that knows what it wrote", () => {
         )
       }))
   }
+
+  test("sees a run with the same id that has begun and ended while it waited for the id", (a, _, url) =>
+    Effect.gen(function* () {
+      const other = yield* session(url)
+      yield* other("BEGIN")
+      // a run that another one has under way, which ends before it is committed
+      yield* other(`INSERT INTO kagzi.runs (run_id, namespace, external_id, status, created_at, lease_epoch, priority,
+          attempts, expiries, step_count, sequence, step_failed, task_queue, workflow_type, version)
+        VALUES ('${id(6)}', 'default', 'order-2', 2, 0, 0, 0, 0, 0, 0, 0, 0, 'orders', 'Order', '')`)
+      const deciding = yield* Effect.forkChild(
+        decide(a, { ...start, claims: [] }, ({ runs }) =>
+          runs.length === 0 ? started() : { insertRuns: [endedRun(7)] }
+        )
+      )
+      yield* untilSomebodyWaits(url)
+      yield* other(`UPDATE kagzi.runs SET status = 4 WHERE run_id = '${id(6)}'`)
+      yield* other("COMMIT")
+      assert.deepStrictEqual(
+        (yield* Fiber.join(deciding)).map(({ runs }) => runs.map(({ runId }) => runId)),
+        [[], [id(6)]]
+      )
+    }))
+
+  test("waits for nothing that it knows: it decides again when another one has let go of the run", (a, b, url) =>
+    Effect.gen(function* () {
+      const other = yield* session(url)
+      yield* other("BEGIN")
+      yield* other(`UPDATE kagzi.runs SET lease_epoch = 5, revision = revision + 1 WHERE run_id = '${id(1)}'`)
+      const deciding = yield* Effect.forkChild(decide(a, later, counted))
+      yield* untilSomebodyWaits(url)
+      yield* other("COMMIT")
+      const seen = yield* Fiber.join(deciding)
+      assert.deepStrictEqual(
+        seen.map(({ runs }) => runs[0]?.leaseEpoch),
+        [1, 5]
+      )
+      assert.strictEqual((yield* decide(b, later, counted)).at(-1)!.runs[0]?.sequence, 1)
+    }))
 
   test("looks again when its connection was broken, behind which may be another database", (a, b, url) =>
     Effect.gen(function* () {
