@@ -1,4 +1,6 @@
 /** What was seen from outside: of what was asked for, acknowledged, executed and told. In order, by its numbers. */
+import type * as KagziError from "../../KagziError.ts"
+import type * as RetryPolicy from "../../RetryPolicy.ts"
 import type { IfExists, Status } from "../../Run.ts"
 
 /** How a step ended, so that two sightings can be compared to the byte. */
@@ -52,6 +54,17 @@ export interface Execution {
   readonly worker: string
 }
 
+/** A failed attempt of a step. It may have come on record from then on, whether or not that was acknowledged. */
+export interface Failed {
+  readonly runId: string
+  readonly name: string
+  readonly attempt: number
+  readonly error: KagziError.Detail
+  /** What the step was begun with; what it leaves out is the run's. */
+  readonly policy: RetryPolicy.RetryPolicy | undefined
+  readonly at: number
+}
+
 export interface SleepBegun {
   readonly runId: string
   readonly name: string
@@ -79,6 +92,7 @@ export interface Entries {
   /** The same, and what was seen of them later. */
   readonly sightings: Sighting
   readonly executions: Execution
+  readonly failures: Failed
   readonly sleeps: SleepBegun
   readonly results: Result
   /** Schedules that are to fire for each of their times, from then on. */
@@ -104,6 +118,7 @@ export class Ledger implements Notes {
   readonly acknowledged: Array<Sighting> = []
   readonly sightings: Array<Sighting> = []
   readonly executions: Array<Execution> = []
+  readonly failures: Array<Failed> = []
   readonly sleeps: Array<SleepBegun> = []
   readonly results: Array<Result> = []
   readonly scheduled: Array<Entries["scheduled"]> = []

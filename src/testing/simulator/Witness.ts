@@ -1,11 +1,11 @@
 /** Sits between the SDK and the way to the server, and between a body and its steps, and notes what it sees. */
 import { Effect, Option } from "effect"
 import type * as KagziError from "../../KagziError.ts"
-import type { Held, Shape as Protocol, WorkerLink } from "../../protocol/Protocol.ts"
+import type { BeginStep, Held, Shape as Protocol, WorkerLink } from "../../protocol/Protocol.ts"
 import type { Step } from "../../Run.ts"
 import type * as Workflow from "../../Workflow.ts"
 import { CurrentStep, WorkflowRun } from "../../worker/WorkflowRun.ts"
-import type { Notes, Sighting } from "./Ledger.ts"
+import type { Failed, Notes, Sighting } from "./Ledger.ts"
 import type { Trace } from "./Trace.ts"
 
 const text = (bytes: Uint8Array | undefined): string =>
@@ -42,6 +42,8 @@ export class Witness {
   readonly #trace: Pick<Trace, "add">
   /** When the beginning of a step was asked for last. */
   readonly #begun = new Map<string, number>()
+  /** Attempts that were begun, by their ids. */
+  readonly #attempts = new Map<string, Pick<Failed, "runId" | "name" | "attempt" | "policy">>()
 
   constructor(ledger: Notes, machine: Post, trace: Pick<Trace, "add">) {
     this.#ledger = ledger
@@ -146,6 +148,10 @@ export class Witness {
     this.#begun.set(`${runId} ${name}`, this.#ledger.next())
   }
 
+  #began({ attempt, name, runId, stepId }: Step, { retryPolicy: policy }: BeginStep): void {
+    this.#attempts.set(stepId, { runId, name, attempt, policy })
+  }
+
   #link(link: WorkerLink): WorkerLink {
     const ledger = this.#ledger
     const ended = (step: Step, where: string): void => {
@@ -170,21 +176,30 @@ export class Witness {
             ledger.sleeps.push({ runId: held.runId, name: step.name, at: this.#now, wait: step.sleep })
           }
           return Effect.tap(this.#write(`begin "${step.name}"`, held, link.beginStep(held, step)), (reply) =>
-            Effect.sync(() => this.#saw(reply.step, `begin under lease ${held.lease}`))
+            Effect.sync(() => {
+              this.#began(reply.step, step)
+              this.#saw(reply.step, `begin under lease ${held.lease}`)
+            })
           )
         }),
       beginAhead: (held, step) => {
         this.#begins(held.runId, step.name)
-        return link.beginAhead(held, step)
+        const begun = link.beginAhead(held, step)
+        if (begun !== undefined) this.#began(begun, step)
+        return begun
       },
       completeStep: (held, stepId, output) =>
         Effect.tap(this.#write("complete", held, link.completeStep(held, stepId, output)), ({ step }) =>
           Effect.sync(() => ended(step, `completed under lease ${held.lease}`))
         ),
       failStep: (held, stepId, error) =>
-        Effect.tap(this.#write("fail", held, link.failStep(held, stepId, error)), ({ step }) =>
-          Effect.sync(() => ended(step, `failed under lease ${held.lease}`))
-        ),
+        Effect.suspend(() => {
+          const attempt = this.#attempts.get(stepId)
+          if (attempt !== undefined) ledger.failures.push({ ...attempt, error, at: this.#now })
+          return Effect.tap(this.#write("fail", held, link.failStep(held, stepId, error)), ({ step }) =>
+            Effect.sync(() => ended(step, `failed under lease ${held.lease}`))
+          )
+        }),
       cancelStep: (held, stepId) => this.#write("cancel", held, link.cancelStep(held, stepId)),
       suspend: (held) => this.#write("suspend", held, link.suspend(held)),
       completeRun: (held, output) => this.#write("completion", held, link.completeRun(held, output)),

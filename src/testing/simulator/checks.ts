@@ -4,6 +4,8 @@
  *
  * The fifth promise is about signals, which there are none of yet.
  */
+import { delayMillis } from "../../engine/lifecycle/retry.ts"
+import * as RetryPolicy from "../../RetryPolicy.ts"
 import { isTerminal, type Step } from "../../Run.ts"
 import type { RunRecord } from "../../store/Store.ts"
 import type { Ledger, Sighting } from "./Ledger.ts"
@@ -143,13 +145,10 @@ const timers: Check = function* ({ calmAt, clockError = 0, databaseSkew, final, 
       if (before > clockError) yield early(`"${name}" of ${runId} is ${outcome} ${before} ms early (${where})`)
     }
   }
-  for (const { attempt, dueAt, finishedAt, kind, name, runId, startedAt } of final.steps) {
+  for (const { dueAt, finishedAt, kind, name, runId } of final.steps) {
     if (dueAt === undefined) continue
     if (kind === "SLEEP" && finishedAt !== undefined && finishedAt < dueAt) {
       yield early(`"${name}" of ${runId} is on record as ended ${dueAt - finishedAt} ms early`)
-    }
-    if (kind === "FUNCTION" && attempt > 1 && startedAt !== undefined && startedAt < dueAt) {
-      yield early(`attempt ${attempt} of "${name}" of ${runId} began ${dueAt - startedAt} ms early`)
     }
     const late = kind === "SLEEP" && finishedAt !== undefined ? finishedAt - dueAt : 0
     if (dueAt > calmAt + databaseSkew && late > lateness) {
@@ -160,6 +159,27 @@ const timers: Check = function* ({ calmAt, clockError = 0, databaseSkew, final, 
   for (const { record } of final.runs.values()) {
     const { createdAt, runId, slot } = record
     if (slot !== undefined && createdAt < slot) yield early(`${runId} was fired ${slot - createdAt} ms before its slot`)
+  }
+}
+
+/** What jitter can make of a delay is least at this end of chance. */
+const luckiest = 0
+
+/** The record does not say when a retry was due once it has begun: what the worker was told to do says it. */
+const backoff: Check = function* ({ clockError = 0, final, ledger }) {
+  const attemptOf = ({ attempt, name, runId }: { runId: string; name: string; attempt: number }) =>
+    `${runId} ${attempt} ${name}`
+  const failures = Map.groupBy(ledger.failures, attemptOf)
+  for (const { at, attempt, name, runId, worker } of ledger.executions) {
+    // any of those who asked to record the failure may be the one whose request counts
+    const earliest = (failures.get(attemptOf({ runId, name, attempt: attempt - 1 })) ?? []).map((failed) => {
+      const policy = RetryPolicy.resolve(failed.policy, final.runs.get(runId)?.record.retryPolicy)
+      return failed.at + delayMillis(policy, failed.attempt, failed.error, luckiest)
+    })
+    const before = Math.min(...earliest) - at
+    if (earliest.length === 0 || before <= clockError) continue
+    const message = `attempt ${attempt} of "${name}" of ${runId} begins ${before} ms early on ${worker}`
+    yield { promise: 4, kind: "safety", message }
   }
 }
 
@@ -235,16 +255,7 @@ const schedules: Check = function* ({ databaseSkew, final, ledger, scheduledUnti
   }
 }
 
-/** One check for each promise. */
-export const checks: Readonly<Record<Exclude<keyof typeof promises, 0>, Check>> = {
-  1: starts,
-  2: steps,
-  3: fencing,
-  4: timers,
-  6: idempotence,
-  7: schedules
-}
+const checks: ReadonlyArray<Check> = [starts, steps, fencing, timers, backoff, idempotence, schedules]
 
 /** Everything that is wrong. */
-export const findViolations = (seen: Seen): ReadonlyArray<Violation> =>
-  Object.values(checks).flatMap((check) => [...check(seen)])
+export const findViolations = (seen: Seen): ReadonlyArray<Violation> => checks.flatMap((check) => [...check(seen)])

@@ -21,6 +21,7 @@ export const notes = (folder: string): Notes => {
     acknowledged: to("acknowledged"),
     sightings: to("sightings"),
     executions: to("executions"),
+    failures: to("failures"),
     sleeps: to("sleeps"),
     results: to("results"),
     scheduled: to("scheduled"),

@@ -6,6 +6,7 @@ import type { Fault } from "../../../src/testing/simulator/Faults.ts"
 import type { Sabotage } from "../../../src/testing/simulator/Simulation.ts"
 import { leaseHeader } from "../../../src/protocol/extensions.ts"
 import type { ServerEnd } from "../../../src/server/wire.ts"
+import type { Step } from "../../../src/Run.ts"
 import type { Changes, Rows, Shape } from "../../../src/store/Store.ts"
 
 const nothing: Changes = {
@@ -158,6 +159,21 @@ const everyStartNew = deciding((decided) => {
   return { ...decided, value: { ...rest, replies: told } }
 })
 
+/** The attempt after one that failed is due at once, whatever the policy says. */
+const noBackoff = deciding(({ changes, value }) => {
+  const atOnce = (step: Step): Step =>
+    step.kind === "FUNCTION" && step.status === "PENDING" ? { ...step, dueAt: step.createdAt } : step
+  const { replies, ...rest } = (value ?? {}) as { readonly replies?: ReadonlyArray<unknown> }
+  const told = replies?.map((reply) => {
+    const { success } = reply as { readonly success?: { readonly step?: Step } }
+    return success?.step === undefined ? reply : Result.succeed({ ...success, step: atOnce(success.step) })
+  })
+  return {
+    changes: { ...changes, insertSteps: changes.insertSteps.map((step) => ({ ...step, ...atOnce(step) })) },
+    value: told === undefined ? value : { ...rest, replies: told }
+  }
+})
+
 const limitsIgnored = deciding(
   (decided) => decided,
   (rows) => ({ ...rows, occupancy: [] })
@@ -176,6 +192,7 @@ export const broken = [
   { name: "fencing off", sabotage: withoutFencing, promise: 3, kind: "safety", options: { faults: stale, workers: 3 } },
   { name: "reply before commit", sabotage: replyBeforeCommit, promise: 2, kind: "safety", options: {} },
   { name: "timer early", sabotage: timersEarly, promise: 4, kind: "safety", options: {} },
+  { name: "no backoff", sabotage: noBackoff, promise: 4, kind: "safety", options: { faults: [] } },
   { name: "starts lost", sabotage: startsLost, promise: 1, kind: "safety", options: {} },
   { name: "every start new", sabotage: everyStartNew, promise: 6, kind: "safety", options: {} },
   { name: "slots skipped", sabotage: slotsSkipped, promise: 7, kind: "liveness", options: {} },
