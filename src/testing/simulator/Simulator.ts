@@ -16,14 +16,13 @@
  */
 import { Effect } from "effect"
 import type * as Workflow from "../../Workflow.ts"
-import { promises } from "./checks.ts"
 import { describe, type Fault } from "./Faults.ts"
+import { tell } from "./promises.ts"
 import { type Options, type Outcome, run } from "./Simulation.ts"
 
 export { Chance } from "./Chance.ts"
-export type { Violation } from "./checks.ts"
-export { promises } from "./checks.ts"
 export type { Fault } from "./Faults.ts"
+export { promises, type Violation } from "./promises.ts"
 export { type ClientTools, type Options, type Outcome, run, type Sabotage } from "./Simulation.ts"
 /** What is simulated where nothing else is given: steps, sleeps, branches, races, cancellations, retries, schedules. */
 export * as workload from "./workload.ts"
@@ -73,7 +72,5 @@ export const report = ({ faults, seed, violations }: Outcome): string =>
   [
     `Seed ${seed} breaks what is promised, with ${faults.length} faults:`,
     ...faults.map((fault) => `  - ${describe(fault)}`),
-    ...violations.map(
-      ({ kind, message, promise }) => `  ${kind} of promise ${promise} (${promises[promise]}): ${message}`
-    )
+    ...violations.map((violation) => `  ${tell(violation)}`)
   ].join("\n")

@@ -1,32 +1,14 @@
 /**
  * The promises, held against what was seen from outside and what the database has in the end. Each gives what it finds
- * wrong: safety is about what must never happen, liveness about what must happen once nothing goes wrong any more.
- *
- * The fifth promise is about signals, which there are none of yet.
+ * wrong.
  */
 import { delayMillis } from "../../engine/lifecycle/retry.ts"
 import * as RetryPolicy from "../../RetryPolicy.ts"
 import { isTerminal, type Step } from "../../Run.ts"
 import type { RunRecord } from "../../store/Store.ts"
 import type { Ledger, Sighting } from "./Ledger.ts"
+import type { Violation } from "./promises.ts"
 import { hasEnded, outcomeOf } from "./Witness.ts"
-
-/** The promises by their numbers, and what else is to hold. */
-export const promises = {
-  0: "no more runs execute at a time than workers have declared",
-  1: "a start that was acknowledged is never lost",
-  2: "a step whose end was acknowledged never runs again, and is the same on every replay",
-  3: "a worker that lost its lease changes nothing",
-  4: "a timer is never early, and not late",
-  6: "a start is idempotent and linearizable",
-  7: "a schedule fires one run for each slot"
-} as const
-
-export interface Violation {
-  readonly promise: keyof typeof promises
-  readonly kind: "safety" | "liveness"
-  readonly message: string
-}
 
 /** What the database has in the end. */
 export interface Final {
@@ -184,7 +166,7 @@ const backoff: Check = function* ({ clockError = 0, final, ledger }) {
 }
 
 const idempotence: Check = function* ({ clockError = 0, databaseSkew, final, ledger }) {
-  const wrong = (message: string): Violation => ({ promise: 6, kind: "safety", message })
+  const wrong = (message: string): Violation => ({ promise: 5, kind: "safety", message })
   const byId = Map.groupBy(final.runs.values(), ({ record }) => `${record.namespace} ${record.externalId}`)
   for (const runs of byId.values()) {
     const inOrder = runs.map(({ record }) => record).sort((a, b) => a.createdAt - b.createdAt)
@@ -233,7 +215,7 @@ const schedules: Check = function* ({ databaseSkew, final, ledger, scheduledUnti
     for (const [slot, ofSlot] of Map.groupBy(runs, (run) => run.slot ?? 0)) {
       if (ofSlot.length === 1) continue
       const message = `${scheduleId} fired ${ofSlot.length} runs for ${new Date(slot).toISOString()}`
-      yield { promise: 7, kind: "safety", message }
+      yield { promise: 6, kind: "safety", message }
     }
   }
   for (const { at, cron, scheduleId } of ledger.scheduled) {
@@ -243,14 +225,14 @@ const schedules: Check = function* ({ databaseSkew, final, ledger, scheduledUnti
     for (const slot of slots) {
       if (slot === undefined || slot % (seconds * 1_000) === 0) continue
       const message = `${scheduleId} fired for ${new Date(slot).toISOString()}, which is no slot of ${cron}`
-      yield { promise: 7, kind: "safety", message }
+      yield { promise: 6, kind: "safety", message }
     }
     const stops = ledger.stopped.flatMap((stopped) => (stopped.scheduleId === scheduleId ? [stopped.at] : []))
     const until = Math.min(scheduledUntil, ...stops)
     for (const slot of slotsOf(seconds, at + databaseSkew, until + databaseSkew)) {
       if (slots.has(slot)) continue
       const message = `${scheduleId} did not fire for ${new Date(slot).toISOString()}`
-      yield { promise: 7, kind: "liveness", message }
+      yield { promise: 6, kind: "liveness", message }
     }
   }
 }

@@ -1,6 +1,6 @@
 /** How many runs execute at a time, as it comes on record, and whether that is what their workers have declared. */
 import type { Changes, RunRecord, WorkerRecord } from "../../store/Store.ts"
-import type { Violation } from "./checks.ts"
+import type { Violation } from "./promises.ts"
 
 const queueOf = ({ namespace, taskQueue }: { readonly namespace: string; readonly taskQueue: string }) =>
   `${namespace} ${taskQueue}`
@@ -37,7 +37,7 @@ export class Limits {
         )
         if (active.length <= limit) continue
         const message = `${active.length} runs of ${type ?? "the queue"} are held, and ${limit} may be`
-        this.violations.push({ promise: 0, kind: "safety", message })
+        this.violations.push({ promise: "limits", kind: "safety", message })
       }
     }
   }

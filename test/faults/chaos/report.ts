@@ -1,5 +1,5 @@
 /** What came of a trial, for people. */
-import { promises } from "../../../src/testing/simulator/checks.ts"
+import { tell } from "../../../src/testing/simulator/promises.ts"
 import type { Outcome } from "./chaos.ts"
 import { kinds, names } from "./plan.ts"
 import { percentile, type Recovery } from "./recovery.ts"
@@ -24,9 +24,7 @@ export const wrongs = ({ complaints, seed, store, violations }: Outcome): Readon
     ? []
     : [
         `Seed ${seed} on ${store} breaks what is promised:`,
-        ...violations
-          .slice(0, atMost)
-          .map(({ kind, message, promise }) => `  ${kind} of promise ${promise} (${promises[promise]}): ${message}`),
+        ...violations.slice(0, atMost).map((violation) => `  ${tell(violation)}`),
         ...(violations.length > atMost ? [`  and ${violations.length - atMost} more`] : []),
         ...complaints.slice(0, atMost).map((what) => `  ${what}`)
       ]

@@ -187,14 +187,14 @@ const stale: ReadonlyArray<Fault> = Array.from({ length: 4 }, (_, index) => ({
   lasts: 14_000
 }))
 
-/** With the promise that each breaks, 0 standing for limits, and with the faults that it takes, if they are rare. */
+/** With the promise that each breaks, and with the faults that it takes, if they are rare. */
 export const broken = [
   { name: "fencing off", sabotage: withoutFencing, promise: 3, kind: "safety", options: { faults: stale, workers: 3 } },
   { name: "reply before commit", sabotage: replyBeforeCommit, promise: 2, kind: "safety", options: {} },
   { name: "timer early", sabotage: timersEarly, promise: 4, kind: "safety", options: {} },
   { name: "no backoff", sabotage: noBackoff, promise: 4, kind: "safety", options: { faults: [] } },
   { name: "starts lost", sabotage: startsLost, promise: 1, kind: "safety", options: {} },
-  { name: "every start new", sabotage: everyStartNew, promise: 6, kind: "safety", options: {} },
-  { name: "slots skipped", sabotage: slotsSkipped, promise: 7, kind: "liveness", options: {} },
-  { name: "limits ignored", sabotage: limitsIgnored, promise: 0, kind: "safety", options: {} }
+  { name: "every start new", sabotage: everyStartNew, promise: 5, kind: "safety", options: {} },
+  { name: "slots skipped", sabotage: slotsSkipped, promise: 6, kind: "liveness", options: {} },
+  { name: "limits ignored", sabotage: limitsIgnored, promise: "limits", kind: "safety", options: {} }
 ] as const

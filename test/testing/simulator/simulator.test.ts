@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as RetryPolicy from "../../../src/RetryPolicy.ts"
@@ -69,7 +70,7 @@ describe("a simulation", () => {
 
 describe("a broken build", () => {
   for (const { kind, name, options, promise, sabotage } of broken) {
-    it.live(`with ${name} is found to break promise ${promise}`, () =>
+    it.live(`with ${name} is found to break ${promise === "limits" ? promise : `promise ${promise}`}`, () =>
       Effect.gen(function* () {
         for (const seed of Simulator.seeds(25)) {
           const { violations } = yield* Simulator.run({ seed, ...workload, ...options, sabotage })
@@ -99,6 +100,20 @@ describe("a broken build", () => {
       assert.fail("there is none")
     })
   )
+})
+
+describe("a report", () => {
+  it("has the numbers and the words of the README for what is promised", () => {
+    const [, after = ""] = readFileSync("README.md", "utf8").split("\n## What is guaranteed\n\n")
+    const [list = ""] = after.split("\n\n")
+    const guarantees = list.split(/\n(?=\d)/).map((item) => item.replaceAll(/\s+/g, " "))
+    const { limits: _, ...promises } = Simulator.promises
+    const told = Object.entries(promises).map(([number, words]) => `${number}. ${words}`)
+    assert.deepStrictEqual(
+      guarantees.map((guarantee, index) => guarantee.slice(0, told[index]?.length)),
+      told
+    )
+  })
 })
 
 describe("what was wrong once", () => {
