@@ -7,6 +7,7 @@ import { isTerminal } from "../../Run.ts"
 import { type Changes, type Hint, type Rows, type Shape, StoreError } from "../../store/Store.ts"
 import type { Chance } from "./Chance.ts"
 import type { Machine } from "./Machine.ts"
+import type { Tally } from "./Tally.ts"
 import type { Trace } from "./Trace.ts"
 
 /** What goes wrong with one transaction of a server. */
@@ -36,6 +37,13 @@ export interface Written {
   readonly server: string
   readonly changes: Changes
 }
+
+const happenings = {
+  abort: "aborted transaction",
+  "lose the answer": "unanswered commit",
+  "crash before": "crash before a commit",
+  "crash after": "crash after a commit"
+} as const
 
 const unavailable = (message: string) => new StoreError({ message, transient: true })
 
@@ -77,6 +85,7 @@ export class Database {
   readonly #clock: Clock.Clock
   readonly #chance: Chance
   readonly #trace: Trace
+  readonly #tally: Tally
   readonly #listeners = new Set<Listener>()
   /** How many transactions that write each server has begun, over all its lives. */
   readonly #begun = new Map<string, number>()
@@ -95,11 +104,13 @@ export class Database {
     readonly clock: Clock.Clock
     readonly chance: Chance
     readonly trace: Trace
+    readonly tally: Tally
   }) {
     this.#store = options.store
     this.#clock = options.clock
     this.#chance = options.chance
     this.#trace = options.trace
+    this.#tally = options.tally
   }
 
   /** What goes wrong with a transaction, by the place among those of its server. */
@@ -125,11 +136,11 @@ export class Database {
   of(machine: Machine): Shape {
     const store = this.#store
     const wait = Effect.suspend(() => Effect.sleep(this.#chance.between(0, this.delay)))
-    const reachable = Effect.suspend(() =>
-      (this.#awayUntil.get(machine.name) ?? 0) > this.#clock.currentTimeMillisUnsafe()
-        ? Effect.fail(unavailable("The database can't be reached"))
-        : Effect.void
-    )
+    const reachable = Effect.suspend(() => {
+      if ((this.#awayUntil.get(machine.name) ?? 0) <= this.#clock.currentTimeMillisUnsafe()) return Effect.void
+      this.#tally.add("database out of reach")
+      return Effect.fail(unavailable("The database can't be reached"))
+    })
     const read = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
       Effect.andThen(wait, reachable).pipe(
         Effect.andThen(Effect.provideService(effect, Clock.Clock, this.#clock)),
@@ -156,6 +167,7 @@ export class Database {
           yield* wait
           yield* reachable
           const { place, mishap } = this.#begin(machine.name)
+          if (mishap === "abort" || mishap === "crash before") this.#tally.add(happenings[mishap])
           if (mishap === "abort") return yield* unavailable("The transaction was rolled back")
           if (mishap === "crash before") return yield* this.#crash(machine)
           let hints: ReadonlyArray<Hint> = []
@@ -176,6 +188,7 @@ export class Database {
           }
           this.#trace.add(machine.name, `commits ${place}`)
           this.onCommit({ server: machine.name, changes })
+          if (mishap !== undefined) this.#tally.add(happenings[mishap])
           // nobody tells the others what was committed by one that died right after it
           if (mishap === "crash after") return yield* this.#crash(machine)
           for (const listener of this.#listeners) {
@@ -207,11 +220,13 @@ export class Database {
   #tell(listener: Listener, hint: Hint): void {
     const { delay, loss, repetition } = this.hints.get(listener.machine.name) ?? fairHints
     if (this.#chance.happens(loss)) {
+      this.#tally.add("lost hint")
       // what carries them broke, and whoever listens anew is told so
       listener.machine.after(this.#chance.between(50, 2_000), () => listener.hear({ _tag: "Missed" }))
       return
     }
     const times = this.#chance.happens(repetition) ? 2 : 1
+    if (times > 1) this.#tally.add("repeated hint")
     for (let time = 0; time < times; time++) {
       listener.machine.after(this.#chance.between(0, delay), () => listener.hear(hint))
     }

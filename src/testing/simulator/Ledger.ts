@@ -28,6 +28,8 @@ export interface Write {
 export interface Claim {
   readonly runId: string
   readonly lease: number
+  /** How many steps were on record. */
+  readonly known: number
   /** When the worker was given it. */
   readonly order: number
   readonly worker: string
@@ -87,6 +89,8 @@ export interface Entries {
   readonly claims: Claim
   /** Writes that were acknowledged. */
   readonly writes: Write
+  /** Writes that were refused because their lease was gone. */
+  readonly refused: Omit<Write, "order" | "ackedOrder">
   /** Steps whose end was acknowledged to the worker that brought it about. */
   readonly acknowledged: Sighting
   /** The same, and what was seen of them later. */
@@ -115,6 +119,7 @@ export class Ledger implements Notes {
   readonly made: Array<Entries["made"]> = []
   readonly claims: Array<Claim> = []
   readonly writes: Array<Write> = []
+  readonly refused: Array<Entries["refused"]> = []
   readonly acknowledged: Array<Sighting> = []
   readonly sightings: Array<Sighting> = []
   readonly executions: Array<Execution> = []

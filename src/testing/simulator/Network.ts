@@ -9,6 +9,7 @@ import { type Carrier, type Incoming, makeClient, type ServerEnd } from "../../s
 import type { Chance } from "./Chance.ts"
 import type { Loop } from "./Loop.ts"
 import type { Machine } from "./Machine.ts"
+import type { Tally } from "./Tally.ts"
 import type { Trace } from "./Trace.ts"
 
 /** A server that listens. */
@@ -43,15 +44,17 @@ export class Network {
   readonly #loop: Loop
   readonly #chance: Chance
   readonly #trace: Trace
+  readonly #tally: Tally
   readonly #servers = new Map<string, Listening>()
   readonly #links = new Set<Link>()
   /** Until when nothing comes from or goes to a machine, by its name. */
   readonly #apart = new Map<string, number>()
 
-  constructor(loop: Loop, chance: Chance, trace: Trace) {
+  constructor(loop: Loop, chance: Chance, trace: Trace, tally: Tally) {
     this.#loop = loop
     this.#chance = chance
     this.#trace = trace
+    this.#tally = tally
   }
 
   listen(listening: Listening): void {
@@ -72,11 +75,15 @@ export class Network {
     this.cut(machine.name)
   }
 
-  /** Cuts all connections of a machine. */
-  cut(name: string): void {
+  /** Cuts all connections of a machine, and tells how many there were. */
+  cut(name: string): number {
+    let cut = 0
     for (const link of [...this.#links]) {
-      if (link.client.name === name || link.server.name === name) link.cut()
+      if (link.client.name !== name && link.server.name !== name) continue
+      cut++
+      link.cut()
     }
+    return cut
   }
 
   /** Nothing gets through from and to a machine for so many milliseconds; it is late then, and not lost. */
@@ -110,6 +117,7 @@ export class Network {
   /** When a message that is sent now gets there; after `earliest` in any case. */
   #arrival(from: Machine, to: Machine, earliest = 0): number {
     const apart = Math.max(this.#apart.get(from.name) ?? 0, this.#apart.get(to.name) ?? 0, this.#loop.now)
+    if (apart > this.#loop.now) this.#tally.add("message held up")
     return Math.max(earliest, apart + this.#chance.between(0, this.weather.delay))
   }
 
@@ -171,14 +179,19 @@ export class Network {
     this.#links.add(link)
     const copies = this.#chance.happens(this.weather.repetition) ? 2 : 1
     for (let copy = 0; copy < copies; copy++) {
-      if (this.#chance.happens(this.weather.loss)) continue
+      if (copy > 0) this.#tally.add("repeated call")
+      if (this.#chance.happens(this.weather.loss)) {
+        this.#tally.add("lost call")
+        continue
+      }
       this.#deliver(this.#arrival(client, server.machine), server.machine, () => {
         this.#trace.add(server.machine.name, `${client.name} calls ${name} (${request.byteLength} B)`)
         const fiber = Effect.runForkWith(server.machine.context)(server.end.call(name, request, call.headers))
         fibers.push(fiber)
         fiber.addObserver((exit) => {
           // of a call that was given up nothing is said
-          if (Exit.hasInterrupts(exit) || this.#chance.happens(this.weather.loss)) return
+          if (Exit.hasInterrupts(exit)) return
+          if (this.#chance.happens(this.weather.loss)) return this.#tally.add("lost answer")
           this.#deliver(this.#arrival(server.machine, client), client, () => settle(exit))
         })
       })

@@ -24,6 +24,7 @@ import { Loop } from "./Loop.ts"
 import { Machine, makeClock } from "./Machine.ts"
 import { fairWeather, Network } from "./Network.ts"
 import type { Violation } from "./promises.ts"
+import { type Counts, isHappening, Tally } from "./Tally.ts"
 import { Trace } from "./Trace.ts"
 import { hasEnded, outcomeOf, Witness } from "./Witness.ts"
 
@@ -78,6 +79,8 @@ export interface Outcome {
   readonly trace: ReadonlyArray<string>
   /** How many clients failed. */
   readonly failedClients: number
+  /** How often each fault met somebody, and what runs did in spite of them. */
+  readonly counts: Counts
   /** Runs, and attempts of steps, that there were in the end. */
   readonly runs: number
   readonly steps: number
@@ -140,7 +143,10 @@ const course = <W extends Workflow.Implementation.Any>(
     const startedAt = loop.now
     const trace = new Trace(loop, options.keepTrace ?? false)
     const ledger = new Ledger()
-    const network = new Network(loop, chance.fork("network"), trace)
+    const tally = new Tally()
+    if (names.servers.length > 1) tally.add("several servers")
+    if (names.workers.length > 1) tally.add("several workers")
+    const network = new Network(loop, chance.fork("network"), trace, tally)
     const databaseSkew = chance.fork("database clock").between(-30_000, 30_000)
     const clock = makeClock(
       () => loop.now + databaseSkew,
@@ -155,15 +161,17 @@ const course = <W extends Workflow.Implementation.Any>(
       Effect.orDie
     )
     const store = Context.get(built, Store)
-    const database = new Database({ store, clock, chance: chance.fork("database"), trace })
+    const database = new Database({ store, clock, chance: chance.fork("database"), trace, tally })
 
     // what is on record, as it comes there
     const open = new Set<string>()
-    const limits = new Limits()
+    const limits = new Limits(tally)
     database.onCommit = ({ changes, server }) => {
       limits.committed(changes, loop.now + databaseSkew)
+      for (const { status } of changes.updateWorkers) if (status === "OFFLINE") tally.add("worker that was given up")
       for (const runs of [changes.insertRuns, changes.updateRuns]) {
         for (const { runId, status } of runs) {
+          if (status === "SLEEPING") tally.add("run that sleeps")
           if (isTerminal(status)) open.delete(runId)
           else open.add(runId)
         }
@@ -212,6 +220,7 @@ const course = <W extends Workflow.Implementation.Any>(
 
     const client = (machine: Machine, witness: Witness, session: boolean) =>
       Effect.gen(function* () {
+        tally.add(session ? "client with a session" : "client without a session")
         const protocol = yield* Effect.provideService(Unary.make({ session }), Rpc, network.rpc(machine))
         return KagziClient.make(witness.protocol(protocol))
       })
@@ -251,6 +260,7 @@ const course = <W extends Workflow.Implementation.Any>(
       lives.set(name, life)
       const machine = new Machine({ name, loop, skew: skewOf(name), chance: chance.fork(`${name}, life ${life}`) })
       machines.set(name, machine)
+      if (machine.skew !== 0) struck(name, "wrong clock")
       trace.add(name, "starts")
       const program =
         role === "server" ? serve(machine) : role === "worker" ? work(machine, index) : ask(machine, index)
@@ -306,30 +316,39 @@ const course = <W extends Workflow.Implementation.Any>(
     }
     database.onCrash = (machine) => crash(machine, restartMillis)
 
+    const struck = (name: string, how: "crash" | "end" | "standstill" | "wrong clock") => {
+      const what = `${how} of a ${roleOf(name)[0]}`
+      if (machines.get(name)?.runs === true && isHappening(what)) tally.add(what)
+    }
+
     const strike = (fault: Fault): void => {
       if (phase !== "stormy") return
       switch (fault._tag) {
         case "Crash":
+          struck(fault.machine, "crash")
           crash(machines.get(fault.machine), fault.lasts)
           return
         case "Leave":
+          struck(fault.machine, "end")
           leave(machines.get(fault.machine))
           return
         case "Stop": {
           const machine = machines.get(fault.machine)
+          struck(fault.machine, "standstill")
           trace.add(fault.machine, "stands still")
           machine?.stop()
           loop.after(fault.lasts, () => machine?.resume())
           return
         }
         case "Cut":
-          network.cut(fault.machine)
+          tally.add("cut connection", network.cut(fault.machine))
           return
         case "Isolate":
           network.isolate(fault.machine, fault.lasts)
           return
         case "Storm": {
           const { delay, loss, repetition } = fault
+          tally.add("storm")
           network.weather = { delay, loss, repetition }
           loop.after(fault.lasts, () => {
             network.weather = fairWeather
@@ -340,6 +359,7 @@ const course = <W extends Workflow.Implementation.Any>(
           database.away(fault.machine, fault.lasts)
           return
         case "SlowDatabase":
+          tally.add("slow database")
           database.delay = fault.delay
           loop.after(fault.lasts, () => {
             database.delay = fairDelay
@@ -347,6 +367,7 @@ const course = <W extends Workflow.Implementation.Any>(
           return
         case "Hints": {
           const { delay, loss, repetition } = fault
+          tally.add("late hints")
           database.hints.set(fault.machine, { delay, loss, repetition })
           loop.after(fault.lasts, () => database.hints.set(fault.machine, fairHints))
         }
@@ -398,6 +419,7 @@ const course = <W extends Workflow.Implementation.Any>(
     reach("calm")
     yield* loop.until(() => clientsAtWork === 0 && open.size === 0, deadline + 60_000)
     const final = yield* Effect.orDie(readFinal(store))
+    tally.end(ledger, final, lateness)
     for (const machine of machines.values()) machine.crash()
     if (defects.length > 0) return yield* Effect.die(defects[0])
     return {
@@ -418,6 +440,7 @@ const course = <W extends Workflow.Implementation.Any>(
       digest: trace.digest,
       trace: trace.lines,
       failedClients,
+      counts: tally.counts,
       runs: final.runs.size,
       steps: final.steps.length,
       millis: loop.now - startedAt,

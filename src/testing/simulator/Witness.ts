@@ -1,6 +1,7 @@
 /** Sits between the SDK and the way to the server, and between a body and its steps, and notes what it sees. */
 import { Effect, Option } from "effect"
 import type * as KagziError from "../../KagziError.ts"
+import { leaseMark } from "../../marks.ts"
 import type { BeginStep, Held, Shape as Protocol, WorkerLink } from "../../protocol/Protocol.ts"
 import type { Step } from "../../Run.ts"
 import type * as Workflow from "../../Workflow.ts"
@@ -134,12 +135,20 @@ export class Witness {
     return Effect.suspend(() => {
       const order = this.#ledger.next()
       const { lease, runId } = held
-      return Effect.tap(effect, () =>
-        Effect.sync(() => {
-          const ackedOrder = this.#ledger.next()
-          this.#ledger.writes.push({ what, runId, lease, order, ackedOrder, worker: this.#machine.name })
-          this.#note(`${what} of ${runId}/${lease} is acknowledged`)
-        })
+      const worker = this.#machine.name
+      return effect.pipe(
+        Effect.tap(() =>
+          Effect.sync(() => {
+            const ackedOrder = this.#ledger.next()
+            this.#ledger.writes.push({ what, runId, lease, order, ackedOrder, worker })
+            this.#note(`${what} of ${runId}/${lease} is acknowledged`)
+          })
+        ),
+        Effect.tapError(({ metadata }) =>
+          Effect.sync(() => {
+            if (metadata[leaseMark] !== undefined) this.#ledger.refused.push({ what, runId, lease, worker })
+          })
+        )
       )
     })
   }
@@ -165,7 +174,7 @@ export class Witness {
           if (Option.isNone(task)) return
           const { history, lease, runId } = task.value
           this.#note(`is given ${runId}/${lease}`)
-          ledger.claims.push({ runId, lease, order: ledger.next(), worker: this.#machine.name })
+          ledger.claims.push({ runId, lease, known: history.length, order: ledger.next(), worker: this.#machine.name })
           for (const step of history) this.#saw(step, `history under lease ${lease}`)
         })
       ),

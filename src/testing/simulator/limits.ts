@@ -1,14 +1,20 @@
 /** How many runs execute at a time, as it comes on record, and whether that is what their workers have declared. */
 import type { Changes, RunRecord, WorkerRecord } from "../../store/Store.ts"
 import type { Violation } from "./promises.ts"
+import type { Tally } from "./Tally.ts"
 
 const queueOf = ({ namespace, taskQueue }: { readonly namespace: string; readonly taskQueue: string }) =>
   `${namespace} ${taskQueue}`
 
 export class Limits {
   readonly violations: Array<Violation> = []
+  readonly #tally: Tally
   readonly #workers = new Map<string, WorkerRecord>()
   readonly #running = new Map<string, RunRecord>()
+
+  constructor(tally: Tally) {
+    this.#tally = tally
+  }
 
   /** To be told of what was committed, with the time of the database's clock. */
   committed(changes: Changes, now: number): void {
@@ -35,6 +41,8 @@ export class Limits {
           (other) =>
             queueOf(other) === queue && (type === undefined || other.workflowType === type) && isHeld(other, now)
         )
+        if (active.length === limit)
+          this.#tally.add(`limit of a ${type === undefined ? "queue" : "type"} that is reached`)
         if (active.length <= limit) continue
         const message = `${active.length} runs of ${type ?? "the queue"} are held, and ${limit} may be`
         this.violations.push({ promise: "limits", kind: "safety", message })

@@ -18,6 +18,7 @@ export const notes = (folder: string): Notes => {
     made: to("made"),
     claims: to("claims"),
     writes: to("writes"),
+    refused: to("refused"),
     acknowledged: to("acknowledged"),
     sightings: to("sightings"),
     executions: to("executions"),

@@ -5,6 +5,7 @@ import * as RetryPolicy from "../../../src/RetryPolicy.ts"
 import * as Step from "../../../src/Step.ts"
 import type { Fault } from "../../../src/testing/simulator/Faults.ts"
 import * as Simulator from "../../../src/testing/simulator/Simulator.ts"
+import { troubles } from "../../../src/testing/simulator/Tally.ts"
 import * as Workflow from "../../../src/Workflow.ts"
 import { passes } from "./courses.ts"
 import { broken } from "./sabotage.ts"
@@ -31,6 +32,22 @@ describe("a simulation", () => {
       assert.notStrictEqual((yield* Simulator.run({ seed: 2, ...workload, faults: [] })).digest, digest)
       const faults: ReadonlyArray<Fault> = [{ _tag: "Crash", machine: "worker-1", at: 5_000, lasts: 500 }]
       assert.notStrictEqual((yield* Simulator.run({ seed: 1, ...workload, faults })).digest, digest)
+    })
+  )
+
+  it.live("counts what came about, and not what was only to", () =>
+    Effect.gen(function* () {
+      const faults: ReadonlyArray<Fault> = [
+        { _tag: "Crash", machine: "worker-1", at: 5_000, lasts: 500 },
+        { _tag: "Crash", machine: "worker-1", at: 5_100, lasts: 500 },
+        { _tag: "Crash", machine: "worker-99", at: 5_000, lasts: 500 },
+        { _tag: "Skew", machine: "server-1", millis: 5_000 }
+      ]
+      const { counts } = yield* Simulator.run({ seed: 1, ...workload, faults })
+      for (const trouble of troubles) {
+        const isThere = trouble === "crash of a worker" || trouble === "wrong clock of a server"
+        assert.strictEqual(counts[trouble], isThere ? 1 : 0, trouble)
+      }
     })
   )
 
