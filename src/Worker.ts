@@ -69,6 +69,7 @@ export const make = Effect.fn("Worker.make")(function* <W extends Workflow.Imple
   const context = (yield* Effect.context<Workflow.Implementation.Services<W>>()) as Context.Context<never>
   const clock = yield* Clock.Clock
   const instanceId = makeIds(yield* RandomBytes, () => clock.currentTimeMillisUnsafe())()
+  const pid = yield* Host.Pid
   const workflowTypes = options.workflows.map((workflow) => workflow.definition.name)
   const queues = [...new Set([options.taskQueue, ...options.workflows.map(({ definition }) => definition.taskQueue)])]
   const pool = Pool.make({
@@ -78,7 +79,7 @@ export const make = Effect.fn("Worker.make")(function* <W extends Workflow.Imple
       taskQueue,
       workflowTypes,
       hostname: options.hostname ?? Host.hostname(),
-      pid: Host.pid,
+      pid,
       instanceId,
       version: options.version ?? "",
       labels: options.labels ?? {},

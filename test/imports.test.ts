@@ -49,7 +49,7 @@ const rooms: ReadonlyArray<Room> = [
     // The one place of the SDK that asks the machine anything.
     name: "host",
     files: /^src\/worker\/Host\.ts$/,
-    mayImport: ["node:os", "node:process"]
+    mayImport: ["node:os", "node:process", ...effect]
   },
   {
     name: "worker",

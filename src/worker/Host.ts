@@ -1,6 +1,9 @@
 /** What a worker tells of the machine it runs on. */
 import { hostname as osHostname } from "node:os"
-import { pid as processId } from "node:process"
+import { pid } from "node:process"
+import { Context } from "effect"
 
 export const hostname: () => string = osHostname
-export const pid: number = processId
+
+/** The id of the process, unless everything is to be repeatable. */
+export const Pid = Context.Reference<number>("kagzi/worker/Pid", { defaultValue: () => pid })

@@ -6,6 +6,7 @@
  */
 import { Clock, Context, Duration, Effect, Random, References, Scheduler } from "effect"
 import { RandomBytes } from "../../ids.ts"
+import { Pid } from "../../worker/Host.ts"
 import type { Chance } from "./Chance.ts"
 import type { Loop } from "./Loop.ts"
 
@@ -17,14 +18,23 @@ export class Machine {
   readonly scheduler: Scheduler.Scheduler
   readonly clock: Clock.Clock
   readonly chance: Chance
+  /** The number of its life, since each process has another. */
+  readonly pid: number
   #state: "runs" | "stopped" | "crashed" = "runs"
   #held: Array<() => void> = []
 
-  constructor(options: { readonly name: string; readonly loop: Loop; readonly skew: number; readonly chance: Chance }) {
+  constructor(options: {
+    readonly name: string
+    readonly loop: Loop
+    readonly skew: number
+    readonly chance: Chance
+    readonly pid: number
+  }) {
     this.name = options.name
     this.loop = options.loop
     this.skew = options.skew
     this.chance = options.chance
+    this.pid = options.pid
     this.clock = makeClock(
       () => this.loop.now + this.skew,
       (millis, run) => this.after(millis, run)
@@ -82,6 +92,7 @@ export class Machine {
         nextIntUnsafe: () => chance.between(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
       }),
       Context.add(RandomBytes, (size: number) => chance.bytes(size)),
+      Context.add(Pid, this.pid),
       Context.add(References.MinimumLogLevel, "None"),
       Context.add(References.TracerEnabled, false)
     )

@@ -258,7 +258,13 @@ const course = <W extends Workflow.Implementation.Any>(
     const start = (role: Role, name: string, index: number): void => {
       const life = (lives.get(name) ?? 0) + 1
       lives.set(name, life)
-      const machine = new Machine({ name, loop, skew: skewOf(name), chance: chance.fork(`${name}, life ${life}`) })
+      const machine = new Machine({
+        name,
+        loop,
+        skew: skewOf(name),
+        chance: chance.fork(`${name}, life ${life}`),
+        pid: life
+      })
       machines.set(name, machine)
       if (machine.skew !== 0) struck(name, "wrong clock")
       trace.add(name, "starts")

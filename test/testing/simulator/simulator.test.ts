@@ -1,4 +1,7 @@
+import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import * as RetryPolicy from "../../../src/RetryPolicy.ts"
@@ -13,6 +16,8 @@ import { once } from "./seeds.ts"
 
 const { workload } = Simulator
 
+const digestPath = join(import.meta.dirname, "digest.ts")
+
 describe("a simulation", () => {
   it.live("takes the same course for the same seed", () =>
     Effect.gen(function* () {
@@ -23,6 +28,17 @@ describe("a simulation", () => {
         assert.deepStrictEqual(second.trace, first.trace)
         assert.deepStrictEqual(second, first)
       }
+    })
+  )
+
+  it.live("takes the same course in every process", () =>
+    Effect.gen(function* () {
+      const digest = (pid: number) =>
+        Effect.promise(() => promisify(execFile)(process.execPath, [digestPath, "4", String(pid)]))
+      // what a number takes on the wire differs
+      const [small, large] = yield* Effect.all([digest(2), digest(4_000_000)], { concurrency: "unbounded" })
+      assert.match(small.stdout, /^2 -?\d+\n$/)
+      assert.strictEqual(large.stdout, small.stdout.replace(/^2 /, "4000000 "))
     })
   )
 
