@@ -129,7 +129,8 @@ export class Database {
 
   /** The server does not reach the database for so many milliseconds. */
   away(server: string, millis: number): void {
-    this.#awayUntil.set(server, this.#clock.currentTimeMillisUnsafe() + millis)
+    const until = this.#clock.currentTimeMillisUnsafe() + millis
+    this.#awayUntil.set(server, Math.max(until, this.#awayUntil.get(server) ?? 0))
   }
 
   /** The database as one server has it, for as long as that lives. */

@@ -43,12 +43,17 @@ export type Fault =
   | { readonly _tag: "SlowDatabase"; readonly at: number; readonly lasts: number; readonly delay: number }
   /** The clock of the machine is wrong, from the beginning to the end. */
   | { readonly _tag: "Skew"; readonly machine: string; readonly millis: number }
+  /** The clock of the machine is fast, or slow where that is negative, by that part of the time. */
+  | { readonly _tag: "Drift"; readonly machine: string; readonly rate: number }
 
 export interface Machines {
   readonly servers: ReadonlyArray<string>
   readonly workers: ReadonlyArray<string>
   readonly clients: ReadonlyArray<string>
 }
+
+/** The most that a clock drifts, as a part of the time. */
+export const largestDrift = 0.01
 
 const mishaps: ReadonlyArray<Mishap> = ["abort", "lose the answer", "crash before", "crash after"]
 
@@ -102,7 +107,8 @@ export const draw = (chance: Chance, machines: Machines, count: number, period: 
         repetition: chance.fraction()
       })
     ],
-    [2, () => ({ _tag: "Skew", machine: some(all), millis: chance.between(-300_000, 300_000) })]
+    [2, () => ({ _tag: "Skew", machine: some(all), millis: chance.between(-300_000, 300_000) })],
+    [2, () => ({ _tag: "Drift", machine: some(all), rate: (2 * chance.fraction() - 1) * largestDrift })]
   ]
   const at = () => chance.between(0, period)
   const total = makers.reduce((sum, [weight]) => sum + weight, 0)
@@ -141,6 +147,8 @@ export const describe = (fault: Fault): string => {
       return `${fault.at} ms: for ${fault.lasts} ms ${fault.machine} is told of changes up to ${fault.delay} ms late, ${percent(fault.loss)} of them not at all and ${percent(fault.repetition)} twice`
     case "Skew":
       return `the clock of ${fault.machine} is ${Math.abs(fault.millis)} ms ${fault.millis < 0 ? "late" : "early"}`
+    case "Drift":
+      return `the clock of ${fault.machine} is ${Math.abs(fault.rate * 1_000).toFixed(1)} s in 1000 s ${fault.rate < 0 ? "slow" : "fast"}`
   }
 }
 

@@ -20,6 +20,7 @@ const isBefore = (a: Timer, b: Timer): boolean => a.at < b.at || (a.at === b.at 
 export class Loop {
   /** Milliseconds since the epoch: the true time, which no clock in the simulation need show. */
   now: number
+  readonly beginning: number
   /** How often something was done until nothing was left to do without time passing. */
   turns = 0
   #ready: Array<() => void> = []
@@ -29,6 +30,7 @@ export class Loop {
 
   constructor(now: number) {
     this.now = now
+    this.beginning = now
   }
 
   /** Runs a task after those that are ready. */

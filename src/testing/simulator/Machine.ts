@@ -10,11 +10,16 @@ import { Pid } from "../../worker/Host.ts"
 import type { Chance } from "./Chance.ts"
 import type { Loop } from "./Loop.ts"
 
+/** How a clock is wrong: ahead of the true time by so many milliseconds at first, and by that part of a time after it. */
+export interface Wrong {
+  readonly millis: number
+  readonly rate: number
+}
+
 export class Machine {
   readonly name: string
   readonly loop: Loop
-  /** Milliseconds by which its clock is ahead of the true time. */
-  readonly skew: number
+  readonly wrong: Wrong
   readonly scheduler: Scheduler.Scheduler
   readonly clock: Clock.Clock
   readonly chance: Chance
@@ -26,18 +31,20 @@ export class Machine {
   constructor(options: {
     readonly name: string
     readonly loop: Loop
-    readonly skew: number
+    readonly wrong: Wrong
     readonly chance: Chance
     readonly pid: number
   }) {
     this.name = options.name
     this.loop = options.loop
-    this.skew = options.skew
+    this.wrong = options.wrong
     this.chance = options.chance
     this.pid = options.pid
+    const { millis, rate } = this.wrong
+    const beginning = this.loop.beginning
     this.clock = makeClock(
-      () => this.loop.now + this.skew,
-      (millis, run) => this.after(millis, run)
+      () => Math.floor(this.loop.now + millis + rate * (this.loop.now - beginning)),
+      (wait, run) => this.after(wait, run)
     )
     this.scheduler = {
       executionMode: "async",
@@ -60,9 +67,9 @@ export class Machine {
     this.loop.post(() => this.#do(task))
   }
 
-  /** Does something on the machine after so many milliseconds. */
+  /** Does something on the machine after so many milliseconds of its own clock. */
   after(millis: number, task: () => void): () => void {
-    return this.loop.after(millis, () => this.#do(task))
+    return this.loop.after(millis / (1 + this.wrong.rate), () => this.#do(task))
   }
 
   crash(): void {

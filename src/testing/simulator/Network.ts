@@ -88,7 +88,7 @@ export class Network {
 
   /** Nothing gets through from and to a machine for so many milliseconds; it is late then, and not lost. */
   isolate(name: string, millis: number): void {
-    this.#apart.set(name, this.#loop.now + millis)
+    this.#apart.set(name, Math.max(this.#loop.now + millis, this.#apart.get(name) ?? 0))
   }
 
   /** From here on everything gets through. */
@@ -257,8 +257,8 @@ class Stream implements Link {
     this.#up(() => {
       this.#incoming = options.server.end.accept({
         message: (bytes) => {
-          options.trace.add(this.client.name, `hears ${bytes.byteLength} B from ${this.server.name}`)
           this.#down(() => {
+            options.trace.add(this.client.name, `hears ${bytes.byteLength} B from ${this.server.name}`)
             this.#received.push(bytes)
             this.#wake()
           })

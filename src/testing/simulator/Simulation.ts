@@ -15,16 +15,18 @@ import * as Worker from "../../Worker.ts"
 import type * as Workflow from "../../Workflow.ts"
 import { Chance } from "./Chance.ts"
 import { findViolations } from "./checks.ts"
-import { Database, fairDelay, fairHints } from "./Database.ts"
+import { Database } from "./Database.ts"
 import { draw, type Fault } from "./Faults.ts"
 import { readFinal } from "./final.ts"
+import { Fleet } from "./Fleet.ts"
 import { Ledger } from "./Ledger.ts"
 import { Limits } from "./limits.ts"
 import { Loop } from "./Loop.ts"
-import { Machine, makeClock } from "./Machine.ts"
-import { fairWeather, Network } from "./Network.ts"
+import { type Machine, makeClock, type Wrong } from "./Machine.ts"
+import { Network } from "./Network.ts"
 import type { Violation } from "./promises.ts"
-import { type Counts, isHappening, Tally } from "./Tally.ts"
+import { makeStrikes } from "./strikes.ts"
+import { type Counts, Tally } from "./Tally.ts"
 import { Trace } from "./Trace.ts"
 import { hasEnded, outcomeOf, Witness } from "./Witness.ts"
 
@@ -101,20 +103,13 @@ const beginning = Date.UTC(2030, 0, 1)
 
 const numbered = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name}-${index + 1}`)
 
-/** How long a process that ended is down before it is started again, in milliseconds. */
-const restartMillis = 700
-
-/** How long calls may go on when a server is to end, and how long ending may take at most. Milliseconds. */
-const graceMillis = 500
-const longestLeaveMillis = 10_000
+const total = (numbers: ReadonlyArray<number>) => numbers.reduce((sum, number) => sum + number, 0)
 
 /** When clients begin: servers and workers are there by then. */
 const firstCallMillis = 500
 
 /** How late a timer may be: what is promised, and the ways of messages and questions to the database. */
 const lateness = 50 + 50
-
-type Role = "server" | "worker" | "client"
 
 /** Carries out one course of events. */
 export const run = <W extends Workflow.Implementation.Any>(
@@ -134,10 +129,13 @@ const course = <W extends Workflow.Implementation.Any>(
       workers: numbered("worker", options.workers ?? chance.fork("workers").pick([1, 2, 2, 3, 3])),
       clients: numbered("client", options.clients ?? 3)
     }
+    const allNames = [...names.servers, ...names.workers, ...names.clients]
     const faultChance = chance.fork("faults")
     const faults = options.faults ?? draw(faultChance, names, faultChance.between(2, 28), period)
-    const skewOf = (machine: string) =>
-      faults.reduce((sum, fault) => sum + (fault._tag === "Skew" && fault.machine === machine ? fault.millis : 0), 0)
+    const wrong = (name: string): Wrong => ({
+      millis: total(faults.map((fault) => (fault._tag === "Skew" && fault.machine === name ? fault.millis : 0))),
+      rate: total(faults.map((fault) => (fault._tag === "Drift" && fault.machine === name ? fault.rate : 0)))
+    })
 
     const loop = new Loop(beginning + chance.fork("beginning").between(0, 3_600_000))
     const startedAt = loop.now
@@ -190,9 +188,6 @@ const course = <W extends Workflow.Implementation.Any>(
     // Machines
     // ---------------------------------------------------------------------------------------------------------------
 
-    const machines = new Map<string, Machine>()
-    const leaving = new Map<Machine, () => void>()
-    const lives = new Map<string, number>()
     const waitingFor = { healed: [] as Array<() => void>, calm: [] as Array<() => void> }
     let phase: "stormy" | "healed" | "calm" = "stormy"
     let clientsAtWork = names.clients.length
@@ -255,140 +250,37 @@ const course = <W extends Workflow.Implementation.Any>(
 
     let failedClients = 0
     const defects: Array<unknown> = []
-    const start = (role: Role, name: string, index: number): void => {
-      const life = (lives.get(name) ?? 0) + 1
-      lives.set(name, life)
-      const machine = new Machine({
-        name,
-        loop,
-        skew: skewOf(name),
-        chance: chance.fork(`${name}, life ${life}`),
-        pid: life
-      })
-      machines.set(name, machine)
-      if (machine.skew !== 0) struck(name, "wrong clock")
-      trace.add(name, "starts")
-      const program =
-        role === "server" ? serve(machine) : role === "worker" ? work(machine, index) : ask(machine, index)
-      machine.post(() => {
-        const fiber = Effect.runForkWith(Context.merge(services, machine.context))(
-          program as Effect.Effect<unknown, unknown>
-        )
-        leaving.set(machine, () => fiber.interruptUnsafe())
-        fiber.addObserver((exit) => {
-          trace.add(name, `ends (${Exit.isSuccess(exit) ? "well" : "badly"})`)
-          if (role !== "client") return crash(machine, restartMillis)
-          if (Exit.isFailure(exit)) {
-            failedClients++
-            if (Cause.hasDies(exit.cause)) defects.push(Cause.squash(exit.cause))
-          }
-          atWork.delete(name)
-          clientsAtWork--
-        })
-      })
-    }
-
-    const roleOf = (name: string): readonly [Role, number] => {
-      const at = names.servers.indexOf(name)
-      if (at >= 0) return ["server", at]
-      const place = names.workers.indexOf(name)
-      return place >= 0 ? ["worker", place] : ["client", names.clients.indexOf(name)]
-    }
-
-    const startAgain = (name: string): void => {
-      if (machines.get(name)?.isCrashed === true) start(...roleOfFirst(name))
-    }
-    const roleOfFirst = (name: string): readonly [Role, string, number] => {
-      const [role, index] = roleOf(name)
-      return [role, name, index]
-    }
-
-    const crash = (machine: Machine | undefined, lasts: number): void => {
-      if (machine === undefined || machine.isCrashed) return
-      trace.add(machine.name, "crashes")
-      machine.crash()
-      network.gone(machine)
-      database.forget(machine)
-      loop.after(lasts, () => startAgain(machine.name))
-    }
-    const leave = (machine: Machine | undefined): void => {
-      if (machine === undefined || machine.isCrashed) return
-      trace.add(machine.name, "is asked to end")
-      const end = () => machine.post(() => leaving.get(machine)?.())
-      const isServer = names.servers.includes(machine.name)
-      if (isServer) network.leave(machine)
-      loop.after(isServer ? graceMillis : 0, end)
-      loop.after(longestLeaveMillis, () => crash(machine, restartMillis))
-    }
-    database.onCrash = (machine) => crash(machine, restartMillis)
-
-    const struck = (name: string, how: "crash" | "end" | "standstill" | "wrong clock") => {
-      const what = `${how} of a ${roleOf(name)[0]}`
-      if (machines.get(name)?.runs === true && isHappening(what)) tally.add(what)
-    }
-
-    const strike = (fault: Fault): void => {
-      if (phase !== "stormy") return
-      switch (fault._tag) {
-        case "Crash":
-          struck(fault.machine, "crash")
-          crash(machines.get(fault.machine), fault.lasts)
-          return
-        case "Leave":
-          struck(fault.machine, "end")
-          leave(machines.get(fault.machine))
-          return
-        case "Stop": {
-          const machine = machines.get(fault.machine)
-          struck(fault.machine, "standstill")
-          trace.add(fault.machine, "stands still")
-          machine?.stop()
-          loop.after(fault.lasts, () => machine?.resume())
-          return
+    const fleet: Fleet = new Fleet({
+      names,
+      loop,
+      trace,
+      tally,
+      chance,
+      services,
+      wrong,
+      program: (role, machine, index) =>
+        (role === "server"
+          ? serve(machine)
+          : role === "worker"
+            ? work(machine, index)
+            : // what services the workflows of a user need is known where the outcome is given
+              ask(machine, index)) as Effect.Effect<unknown, unknown>,
+      onClient: (name, exit) => {
+        if (Exit.isFailure(exit)) {
+          failedClients++
+          if (Cause.hasDies(exit.cause)) defects.push(Cause.squash(exit.cause))
         }
-        case "Cut":
-          tally.add("cut connection", network.cut(fault.machine))
-          return
-        case "Isolate":
-          network.isolate(fault.machine, fault.lasts)
-          return
-        case "Storm": {
-          const { delay, loss, repetition } = fault
-          tally.add("storm")
-          network.weather = { delay, loss, repetition }
-          loop.after(fault.lasts, () => {
-            network.weather = fairWeather
-          })
-          return
-        }
-        case "Away":
-          database.away(fault.machine, fault.lasts)
-          return
-        case "SlowDatabase":
-          tally.add("slow database")
-          database.delay = fault.delay
-          loop.after(fault.lasts, () => {
-            database.delay = fairDelay
-          })
-          return
-        case "Hints": {
-          const { delay, loss, repetition } = fault
-          tally.add("late hints")
-          database.hints.set(fault.machine, { delay, loss, repetition })
-          loop.after(fault.lasts, () => database.hints.set(fault.machine, fairHints))
-        }
+        atWork.delete(name)
+        clientsAtWork--
+      },
+      onLeave: (server) => network.leave(server),
+      onGone: (machine) => {
+        network.gone(machine)
+        database.forget(machine)
       }
-    }
-
-    const heal = (): void => {
-      trace.add("all", "nothing goes wrong from here on")
-      network.heal()
-      database.heal()
-      for (const [name, machine] of machines) {
-        machine.resume()
-        startAgain(name)
-      }
-    }
+    })
+    database.onCrash = (machine) => fleet.crash(machine)
+    const { heal, strike } = makeStrikes({ fleet, network, database, loop, trace, tally })
 
     // ---------------------------------------------------------------------------------------------------------------
     // The course
@@ -396,18 +288,14 @@ const course = <W extends Workflow.Implementation.Any>(
 
     for (const fault of faults) {
       if (fault._tag === "Mishap") database.plan(fault.machine, fault.transaction, fault.mishap)
-      else if ("at" in fault) loop.after(fault.at, () => strike(fault))
-    }
-    for (const [role, list] of [
-      ["server", names.servers],
-      ["worker", names.workers],
-      ["client", names.clients]
-    ] as const) {
-      for (const [index, name] of list.entries()) {
-        if (role === "client") loop.after(firstCallMillis, () => start(role, name, index))
-        else start(role, name, index)
+      else if ("at" in fault) {
+        loop.after(fault.at, () => {
+          if (phase === "stormy") strike(fault)
+        })
       }
     }
+    for (const name of [...names.servers, ...names.workers]) fleet.start(name)
+    for (const name of names.clients) loop.after(firstCallMillis, () => fleet.start(name))
     const reach = (which: "healed" | "calm") => {
       phase = which
       const waiting = waitingFor[which]
@@ -415,6 +303,7 @@ const course = <W extends Workflow.Implementation.Any>(
       for (const resume of waiting) loop.post(resume)
     }
     yield* loop.until(() => false, startedAt + period)
+    trace.add("all", "nothing goes wrong from here on")
     heal()
     const healedAt = loop.now
     reach("healed")
@@ -426,7 +315,7 @@ const course = <W extends Workflow.Implementation.Any>(
     yield* loop.until(() => clientsAtWork === 0 && open.size === 0, deadline + 60_000)
     const final = yield* Effect.orDie(readFinal(store))
     tally.end(ledger, final, lateness)
-    for (const machine of machines.values()) machine.crash()
+    for (const machine of fleet.all) machine.crash()
     if (defects.length > 0) return yield* Effect.die(defects[0])
     return {
       seed,
@@ -440,7 +329,8 @@ const course = <W extends Workflow.Implementation.Any>(
           calmAt,
           scheduledUntil: healedAt,
           unfinished: [...atWork],
-          lateness
+          lateness,
+          clockDrift: Math.max(...allNames.map((name) => Math.abs(wrong(name).rate)))
         })
       ],
       digest: trace.digest,

@@ -17,7 +17,7 @@
 import { Effect } from "effect"
 import type * as Workflow from "../../Workflow.ts"
 import { describe, type Fault } from "./Faults.ts"
-import { tell } from "./promises.ts"
+import { tell, type Violation } from "./promises.ts"
 import { type Options, type Outcome, run } from "./Simulation.ts"
 
 export { Chance } from "./Chance.ts"
@@ -31,32 +31,41 @@ export * as workload from "./workload.ts"
 export const seeds = (count: number, first = 1): ReadonlyArray<number> =>
   Array.from({ length: count }, (_, index) => first + index)
 
-/** How often another course is tried to find out which faults are needed. */
-const shrinkTries = 150
+/** How often several faults are left out at a time, before it is tried with each alone. */
+const shrinkTries = 100
 
-/** Leaves out faults for as long as the same promise is broken without them. */
+const keyOf = ({ kind, promise }: Violation) => `${promise} ${kind}`
+
+/**
+ * Leaves out faults for as long as the same promise is broken without them: of what is left in the end, each fault is
+ * needed.
+ */
 export const shrink = <W extends Workflow.Implementation.Any>(
   options: Options<W>,
   failed: Outcome
 ): Effect.Effect<Outcome, never, Workflow.Implementation.Services<W>> =>
   Effect.gen(function* () {
-    const broken = new Set(failed.violations.map(({ kind, promise }) => `${promise} ${kind}`))
-    let smallest = failed
+    // one thing is followed, or what is left may break another than what there was; what must never happen comes first
+    const followed = failed.violations.find(({ kind }) => kind === "safety") ?? failed.violations[0]
+    let smallest = failed.faults
     let tries = 0
-    for (let size = Math.ceil(failed.faults.length / 2); size >= 1; ) {
-      let found = false
-      for (let at = 0; at < smallest.faults.length && tries < shrinkTries; tries++) {
-        const faults: ReadonlyArray<Fault> = smallest.faults.filter((_, index) => index < at || index >= at + size)
-        const outcome = yield* run({ ...options, faults })
-        if (outcome.violations.some(({ kind, promise }) => broken.has(`${promise} ${kind}`))) {
-          smallest = outcome
-          found = true
+    /** Goes through all faults and leaves out so many at a time. Tells whether there were any that could be. */
+    const without = Effect.fnUntraced(function* (size: number) {
+      const before = smallest.length
+      for (let at = 0; at < smallest.length && (size === 1 || tries < shrinkTries); tries++) {
+        const faults: ReadonlyArray<Fault> = smallest.filter((_, index) => index < at || index >= at + size)
+        const { violations } = yield* run({ ...options, faults })
+        if (violations.some((violation) => followed !== undefined && keyOf(violation) === keyOf(followed))) {
+          smallest = faults
         } else at += size
       }
-      if (tries >= shrinkTries) break
-      if (!found || size > smallest.faults.length) size = size === 1 ? 0 : Math.ceil(size / 2)
+      return smallest.length < before
+    })
+    for (let size = Math.ceil(smallest.length / 2); size > 1; size = Math.ceil(size / 2)) yield* without(size)
+    while (yield* without(1)) {
+      // one that was needed before may not be any more
     }
-    return yield* run({ ...options, faults: smallest.faults, keepTrace: true })
+    return yield* run({ ...options, faults: smallest, keepTrace: true })
   })
 
 /** Carries out the course of a seed. Where a promise is broken it gives the course with the fewest faults that does so. */

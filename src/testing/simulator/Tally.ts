@@ -29,7 +29,10 @@ export const troubles = [
   "repeated hint",
   "wrong clock of a server",
   "wrong clock of a worker",
-  "wrong clock of a client"
+  "wrong clock of a client",
+  "drifting clock of a server",
+  "drifting clock of a worker",
+  "drifting clock of a client"
 ] as const
 
 /** What is done in spite of it. */

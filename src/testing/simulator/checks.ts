@@ -33,6 +33,8 @@ export interface Seen {
   readonly unfinished: ReadonlyArray<string>
   /** The most that a timer may be late where nothing goes wrong, in milliseconds. */
   readonly lateness: number
+  /** By what part of the time clocks may be fast or slow; 0 unless given. */
+  readonly clockDrift?: number
 }
 
 type Check = (seen: Seen) => Iterable<Violation>
@@ -111,7 +113,7 @@ const fencing: Check = function* ({ ledger }) {
   }
 }
 
-const timers: Check = function* ({ calmAt, clockError = 0, databaseSkew, final, lateness, ledger }) {
+const timers: Check = function* ({ calmAt, clockDrift = 0, clockError = 0, databaseSkew, final, lateness, ledger }) {
   const early = (message: string): Violation => ({ promise: 4, kind: "safety", message })
   /** By the database's clock. */
   const earliest = new Map<string, number>()
@@ -127,13 +129,14 @@ const timers: Check = function* ({ calmAt, clockError = 0, databaseSkew, final, 
       if (before > clockError) yield early(`"${name}" of ${runId} is ${outcome} ${before} ms early (${where})`)
     }
   }
-  for (const { dueAt, finishedAt, kind, name, runId } of final.steps) {
+  for (const { createdAt, dueAt, finishedAt, kind, name, runId } of final.steps) {
     if (dueAt === undefined) continue
     if (kind === "SLEEP" && finishedAt !== undefined && finishedAt < dueAt) {
       yield early(`"${name}" of ${runId} is on record as ended ${dueAt - finishedAt} ms early`)
     }
     const late = kind === "SLEEP" && finishedAt !== undefined ? finishedAt - dueAt : 0
-    if (dueAt > calmAt + databaseSkew && late > lateness) {
+    const slow = clockDrift * Math.max(0, dueAt - createdAt)
+    if (dueAt > calmAt + databaseSkew && late > lateness + slow) {
       const message = `"${name}" of ${runId} is ${late} ms late, with nothing in the way`
       yield { promise: 4, kind: "liveness", message }
     }

@@ -128,9 +128,41 @@ describe("a broken build", () => {
         assert.isBelow(smallest.faults.length, outcome.faults.length)
         assert.isTrue(smallest.violations.some(({ promise }) => promise === 3))
         assert.include(Simulator.report(smallest), `Seed ${seed} breaks`)
+        for (const left of smallest.faults) {
+          const faults = smallest.faults.filter((fault) => fault !== left)
+          const { violations } = yield* Simulator.run({ ...options, faults })
+          assert.isFalse(violations.some(({ kind, promise }) => promise === 3 && kind === "safety"))
+        }
         return
       }
       assert.fail("there is none")
+    })
+  )
+})
+
+describe("faults at the same time", () => {
+  it.live("each go on for as long as they last", () =>
+    Effect.gen(function* () {
+      const storm = { _tag: "Storm", delay: 2, loss: 1, repetition: 0 } as const
+      const faults: ReadonlyArray<Fault> = [
+        { ...storm, at: 1_000, lasts: 28_000 },
+        { ...storm, at: 1_500, lasts: 10, loss: 0 },
+        { _tag: "Stop", machine: "worker-1", at: 1_000, lasts: 28_000 },
+        { _tag: "Stop", machine: "worker-1", at: 1_500, lasts: 10 },
+        { _tag: "Isolate", machine: "worker-2", at: 1_000, lasts: 28_000 },
+        { _tag: "Isolate", machine: "worker-2", at: 1_500, lasts: 10 }
+      ]
+      const { trace, violations } = yield* Simulator.run({ seed: 1, ...workload, workers: 2, faults, keepTrace: true })
+      const between = trace.filter((line) => {
+        const at = Number.parseInt(line, 10)
+        return at > 1_600 && at < 29_000
+      })
+      assert.deepStrictEqual(violations, [])
+      assert.isAbove(between.length, 0)
+      assert.deepStrictEqual(
+        between.filter((line) => / worker-[12]: | calls /.test(line)),
+        []
+      )
     })
   )
 })
