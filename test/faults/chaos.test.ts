@@ -2,8 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Chaos from "./chaos/chaos.ts"
+import { limit } from "./chaos/limited.ts"
 import type { Fault, FaultKind } from "./chaos/plan.ts"
 import { report, wrongs } from "./chaos/report.ts"
+import { broken } from "../testing/simulator/sabotage.ts"
 import { seed } from "./Place.ts"
 
 const fault = (at: number, kind: FaultKind, who: string, lasts: number): Fault => ({ at, kind, who, lasts })
@@ -53,7 +55,8 @@ describe(`a short trial of real processes (KAGZI_TEST_SEED=${seed})`, () => {
           process.stdout.write(`${report(outcome)}\n`)
           assert.deepStrictEqual(wrongs(outcome), [])
           assert.lengthOf(outcome.incidents, faults.length)
-          assert.isAbove(outcome.recoveries.length, 0)
+          assert.isAbove(outcome.recoveries.measured.length, 0)
+          assert.strictEqual(outcome.mostLimited, limit, "the limit is kept, and reached")
           assert.isAbove(outcome.executions, 100)
         }),
       180_000
@@ -62,27 +65,33 @@ describe(`a short trial of real processes (KAGZI_TEST_SEED=${seed})`, () => {
 })
 
 describe("a trial of broken servers", () => {
-  for (const { faults, name, patience, promise, seconds } of [
-    { name: "fencing off", promise: 3, faults: stale, seconds: 8, patience: 1 },
-    { name: "reply before commit", promise: 2, faults: [], seconds: 5, patience: 1 },
+  for (const { faults, name, patience, seconds, store } of [
+    { name: "fencing off", store: "sqlite", faults: stale, seconds: 8, patience: 1 },
+    { name: "reply before commit", store: "sqlite", faults: [], seconds: 3, patience: 1 },
+    { name: "reply before commit", store: "postgres", faults: [], seconds: 3, patience: 1 },
     // a busy machine is late for timers that are not: the last run sleeps when all else is done
-    { name: "timer early", promise: 4, faults: [], seconds: 5, patience: 20 }
-  ]) {
+    { name: "timer early", store: "sqlite", faults: [], seconds: 5, patience: 20 },
+    { name: "starts lost", store: "sqlite", faults: [], seconds: 2, patience: 1 },
+    { name: "every start new", store: "sqlite", faults: [], seconds: 2, patience: 1 },
+    // more than the time between two slots that are skipped
+    { name: "slots skipped", store: "sqlite", faults: [], seconds: 5, patience: 1 },
+    { name: "limits ignored", store: "sqlite", faults: [], seconds: 2, patience: 1 }
+  ] as const) {
+    const { kind, promise } = broken.find((build) => build.name === name)!
     it.live(
-      `finds that promise ${promise} is broken with ${name}`,
+      `finds that promise ${promise} is broken on ${store} with ${name}`,
       () =>
         Effect.gen(function* () {
           const outcome = yield* Chaos.run({
             seed,
-            store: "sqlite",
+            store,
             seconds,
             patience,
             faults,
             sabotage: name
           })
-          const found = outcome.violations.filter(({ kind }) => kind === "safety")
           assert.isTrue(
-            found.some((violation) => violation.promise === promise),
+            outcome.violations.some((violation) => violation.promise === promise && violation.kind === kind),
             report(outcome)
           )
           assert.include(wrongs(outcome)[0], `Seed ${seed}`)

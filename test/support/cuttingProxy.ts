@@ -36,6 +36,8 @@ export interface CuttingProxy {
   readonly counts: () => Counts
   /** How many connections there are. */
   readonly open: () => number
+  /** When it passed something on last, in milliseconds of this process; 0 where it never has. */
+  readonly usedAt: () => number
   /** The most bytes that ever waited in one connection for a peer to read. */
   readonly mostWaiting: () => number
   /** Connections, the ones that are there too, last as long as chance has it. */
@@ -103,6 +105,7 @@ class State {
   readonly meanMillis: number
   readonly target: URL
   mostWaiting = 0
+  usedAt = 0
   cutting: boolean
   paused = false
 
@@ -155,6 +158,7 @@ class Connection {
       if (this.#splits) return this.#split(to, bytes)
       see(bytes)
       const goesOn = to.write(bytes)
+      this.#proxy.usedAt = performance.now()
       this.#proxy.mostWaiting = Math.max(this.#proxy.mostWaiting, to.writableLength)
       if (!goesOn) from.pause()
     })
@@ -262,6 +266,7 @@ export const make = (options: Options): Effect.Effect<CuttingProxy, never, Scope
       address: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`,
       counts: () => ({ ...proxy.counts }),
       open: () => proxy.connections.size,
+      usedAt: () => proxy.usedAt,
       mostWaiting: () => proxy.mostWaiting,
       startCutting: () => setCutting(true),
       stopCutting: () => setCutting(false),

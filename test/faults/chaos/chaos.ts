@@ -16,6 +16,8 @@ import { Witness } from "../../../src/testing/simulator/Witness.ts"
 import { Line, oneRun, patiently } from "../../../src/testing/simulator/workload.ts"
 import * as Databases from "./databases.ts"
 import * as Ledger from "./ledger.ts"
+import * as Limits from "./limited.ts"
+import { Limited } from "./limited.ts"
 import * as Plan from "./plan.ts"
 import { real, silent } from "./post.ts"
 import * as Recovery from "./recovery.ts"
@@ -47,7 +49,9 @@ export interface Outcome {
   readonly runs: number
   readonly steps: number
   readonly executions: number
-  readonly recoveries: ReadonlyArray<Recovery.Recovery>
+  readonly recoveries: Recovery.Recoveries
+  /** The most runs of a queue with a limit that were held at a time for sure. */
+  readonly mostLimited: number
   /** Seconds that all of it took. */
   readonly took: number
 }
@@ -70,6 +74,9 @@ const busyRun = { steps: Array.from({ length: 30 }, () => ({ takes: 60, failures
 
 /** Servers learn the time of a database by asking for it, and answers may be slow where the machine is busy. */
 const clockError = 25
+
+/** So many that a limit keeps some of them back. */
+const limitedClients = 8
 
 /** A machine on which all of it runs is not idle. */
 const lateness = 2_000
@@ -98,7 +105,18 @@ const untilSo = <E, R>(look: Effect.Effect<boolean, E, R>): Effect.Effect<void, 
 /** Runs that are always in the middle of something, one after the other. */
 const keepBusy = Effect.fnUntraced(function* (client: number, goesOn: () => boolean) {
   for (let number = 1; goesOn(); number++) {
-    const { result } = yield* patiently(Line.start(busyRun, { id: `busy ${client} ${number}` }))
+    const start = patiently(Line.start(busyRun, { id: `busy ${client} ${number}` }))
+    const handle = yield* start
+    // some are started again while they are busy
+    const { result } = number % 2 === 1 ? yield* start : handle
+    yield* Effect.result(result)
+  }
+})
+
+/** Runs of a queue with a limit, one after the other. */
+const pressOn = Effect.fnUntraced(function* (client: number, goesOn: () => boolean) {
+  for (let number = 1; goesOn(); number++) {
+    const { result } = yield* patiently(Limited.start(undefined, { id: `limited ${client} ${number}` }))
     yield* Effect.result(result)
   }
 })
@@ -175,6 +193,12 @@ const trial = Effect.fnUntraced(
             keepBusy(index, () => !isHealed)
           )
         )),
+        ...(yield* Effect.forEach(Array.from({ length: limitedClients }).keys(), (index) =>
+          going(
+            `client ${index} of what is limited`,
+            pressOn(index, () => !isHealed)
+          )
+        )),
         ...(yield* Effect.forEach(Array.from({ length: startsPerSecond * seconds }).keys(), (index) =>
           going(`client ${index}`, oneRun({ chance: chance.fork(`run ${index}`), index, pace, period: millis }, 0))
         ))
@@ -213,25 +237,39 @@ const trial = Effect.fnUntraced(
     const busy = new Set(
       ledger.starts.filter(({ externalId }) => externalId.startsWith("busy ")).map(({ runId }) => runId)
     )
+    const recoveries = Recovery.measure(ledger, final, site.incidents, busy)
+    const limited = Limits.check(ledger, final)
+    const stuck = recoveries.stuck.map(
+      ({ kind, runId }): Violation => ({
+        promise: 1,
+        kind: "liveness",
+        message: `${runId} never got on after "${kind}"`
+      })
+    )
     return {
       seed,
       store,
       incidents: site.incidents,
       complaints: [...site.complaints, ...new Set(complaints)],
-      violations: findViolations({
-        ledger,
-        final,
-        databaseSkew: 0,
-        clockError,
-        calmAt,
-        scheduledUntil: healedAt,
-        unfinished,
-        lateness
-      }),
+      violations: [
+        ...limited.violations,
+        ...findViolations({
+          ledger,
+          final,
+          databaseSkew: 0,
+          clockError,
+          calmAt,
+          scheduledUntil: healedAt,
+          unfinished,
+          lateness
+        }),
+        ...stuck
+      ],
       runs: final.runs.size,
       steps: final.steps.length,
       executions: ledger.executions.length,
-      recoveries: Recovery.measure(ledger, final, site.incidents, busy),
+      recoveries,
+      mostLimited: limited.most,
       took: (performance.now() - begun) / 1_000
     } satisfies Outcome
   },

@@ -8,6 +8,9 @@ const pathOf = (folder: string): string => join(folder, "witnesses")
 /** Nanoseconds of the clock that all processes of the machine have in common, and that is never set. */
 export const moment = (): number => Number(process.hrtime.bigint())
 
+/** The moment at which the time of the machine is so many milliseconds after the epoch. */
+export const momentAt = (millis: number): number => moment() + (millis - Date.now()) * 1e6
+
 /** One write to a file opened for appending is never mixed with another, whichever process it comes from. */
 export const notes = (folder: string): Notes => {
   const to = <Kind extends keyof Entries>(kind: Kind) => ({

@@ -14,25 +14,58 @@ interface Kind {
   readonly lasts: readonly [number, number]
   /** The store that it takes; either unless given. */
   readonly store?: StoreKind
+  /**
+   * Where it takes a server, a worker or the database away: how long it has to last for that, in milliseconds. What is
+   * left out is like weather, in which work goes on.
+   */
+  readonly awayAfter?: number
 }
 
-/** How long a run is its worker's in these trials, in seconds; faults that outlast leases last longer. */
-export const leaseSeconds = 2
+/** What servers of these trials are told, in seconds. Faults that outlast leases last longer than those. */
+export const settings = { lease: 2, heartbeat: 1, stale: 3 }
 
-const pastLease = [1_000 * leaseSeconds + 500, 2_000 * leaseSeconds + 1_000] as const
+const leaseMillis = 1_000 * settings.lease
+
+const pastLease = [leaseMillis + 500, 2 * leaseMillis + 1_000] as const
 
 export const kinds = {
-  killServer: { says: "servers killed", target: "server", weight: 2, lasts: [0, 2_000] },
-  killWorker: { says: "workers killed", target: "worker", weight: 3, lasts: [0, 2_000] },
+  killServer: { says: "servers killed", target: "server", weight: 2, lasts: [0, 2_000], awayAfter: 0 },
+  killWorker: { says: "workers killed", target: "worker", weight: 3, lasts: [0, 2_000], awayAfter: 0 },
   endServer: { says: "servers replaced", target: "server", weight: 1, lasts: [0, 500] },
   endWorker: { says: "workers replaced", target: "worker", weight: 1, lasts: [0, 500] },
-  stopServer: { says: "servers stopped", target: "server", weight: 1, lasts: [500, 12_000] },
-  stopWorker: { says: "workers stopped past their leases", target: "worker", weight: 4, lasts: pastLease },
+  stopServer: { says: "servers stopped", target: "server", weight: 1, lasts: [500, 12_000], awayAfter: leaseMillis },
+  stopWorker: {
+    says: "workers stopped past their leases",
+    target: "worker",
+    weight: 4,
+    lasts: pastLease,
+    awayAfter: leaseMillis
+  },
   cut: { says: "processes cut off once", target: "any", weight: 2, lasts: [0, 0] },
-  isolate: { says: "workers cut off past their leases", target: "worker", weight: 2, lasts: pastLease },
+  isolate: {
+    says: "workers cut off past their leases",
+    target: "worker",
+    weight: 2,
+    lasts: pastLease,
+    awayAfter: leaseMillis
+  },
   unreliable: { says: "times of unreliable connections", target: "any", weight: 2, lasts: [1_000, 5_000] },
-  restartDatabase: { says: "databases restarted", target: "database", weight: 1, lasts: [0, 2_000], store: "postgres" },
-  killDatabase: { says: "databases killed", target: "database", weight: 1, lasts: [0, 2_000], store: "postgres" },
+  restartDatabase: {
+    says: "databases restarted",
+    target: "database",
+    weight: 1,
+    lasts: [0, 2_000],
+    store: "postgres",
+    awayAfter: 0
+  },
+  killDatabase: {
+    says: "databases killed",
+    target: "database",
+    weight: 1,
+    lasts: [0, 2_000],
+    store: "postgres",
+    awayAfter: 0
+  },
   killBackends: { says: "times of killed backends", target: "database", weight: 2, lasts: [0, 0], store: "postgres" },
   cutCommits: {
     says: "times of connections cut at commits",
@@ -53,6 +86,12 @@ export interface Fault {
   readonly who: string
   readonly at: number
   readonly lasts: number
+}
+
+/** Whether it takes a server, a worker or the database away. */
+export const takesAway = ({ kind, lasts }: Fault): boolean => {
+  const { awayAfter }: Kind = kinds[kind]
+  return awayAfter !== undefined && lasts >= awayAfter
 }
 
 export interface Machines {

@@ -5,7 +5,7 @@ import * as CuttingProxy from "../../support/cuttingProxy.ts"
 import * as Process from "../../support/process.ts"
 import type { Database } from "./databases.ts"
 import { moment } from "./ledger.ts"
-import { type Fault, leaseSeconds } from "./plan.ts"
+import { type Fault, settings } from "./plan.ts"
 
 /** A process that is started again whenever it ends. */
 interface Member {
@@ -21,7 +21,7 @@ interface Member {
 export interface Incident extends Fault {
   /** The moment in nanoseconds. */
   readonly moment: number
-  /** The workers that it may have held up. */
+  /** The workers that it hit, or that were with the server that it hit. */
   readonly workers: ReadonlyArray<string>
 }
 
@@ -51,9 +51,9 @@ export interface Options {
 }
 
 const environment = {
-  KAGZI_WORKER_LEASE_SECS: String(leaseSeconds),
-  KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS: "1",
-  KAGZI_WORKER_STALE_SECS: String(leaseSeconds + 1),
+  KAGZI_WORKER_LEASE_SECS: String(settings.lease),
+  KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS: String(settings.heartbeat),
+  KAGZI_WORKER_STALE_SECS: String(settings.stale),
   KAGZI_LOG_LEVEL: "error"
 }
 
@@ -163,7 +163,12 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const workers = yield* Effect.forEach(options.workers, worker, { concurrency: "unbounded" })
 
   const members = new Map([...servers, ...workers].map((member) => [member.name, member]))
-  const connectedTo = (name: string) => options.workers.filter((who) => (ways.get(who)?.get(name)?.open() ?? 0) > 0)
+  /** Those whose newest bytes went that way: one that has gone elsewhere may be connected for a while. */
+  const connectedTo = (name: string) =>
+    options.workers.filter((who) => {
+      const own = [...(ways.get(who)?.entries() ?? [])]
+      return own.toSorted(([, a], [, b]) => b.usedAt() - a.usedAt())[0]?.[0] === name
+    })
   const touched = ({ who }: Fault): ReadonlyArray<string> =>
     who === "database" ? options.workers : options.servers.includes(who) ? connectedTo(who) : [who]
 
