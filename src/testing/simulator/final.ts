@@ -23,9 +23,11 @@ const all = <A>(
     }
   })
 
-export const readFinal = (store: Shape): Effect.Effect<Final, StoreError> =>
+const from = (after: Cursor | undefined) => ({ limit, count: false, ...(after === undefined ? {} : { after }) })
+
+/** All runs of all namespaces. */
+export const listRuns = (store: Shape): Effect.Effect<ReadonlyArray<Run>, StoreError> =>
   Effect.gen(function* () {
-    const from = (after: Cursor | undefined) => ({ limit, count: false, ...(after === undefined ? {} : { after }) })
     const namespaces = yield* all<NamespaceRecord>(
       (after) => store.listNamespaces(from(after)),
       ({ namespace }) => ({ at: 0, id: namespace })
@@ -38,6 +40,12 @@ export const readFinal = (store: Shape): Effect.Effect<Final, StoreError> =>
       )
       runs.push(...found)
     }
+    return runs
+  })
+
+/** What there is of them. */
+export const readRuns = (store: Shape, runs: ReadonlyArray<Run>): Effect.Effect<Final, StoreError> =>
+  Effect.gen(function* () {
     const found = new Map<string, { readonly record: RunRecord; readonly outcome: string }>()
     const steps: Array<Step> = []
     for (const run of runs) {
@@ -52,3 +60,6 @@ export const readFinal = (store: Shape): Effect.Effect<Final, StoreError> =>
     }
     return { runs: found, steps }
   })
+
+export const readFinal = (store: Shape): Effect.Effect<Final, StoreError> =>
+  Effect.flatMap(listRuns(store), (runs) => readRuns(store, runs))

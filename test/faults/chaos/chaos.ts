@@ -20,6 +20,7 @@ import * as Limits from "./limited.ts"
 import { Limited } from "./limited.ts"
 import * as Plan from "./plan.ts"
 import { real, silent } from "./post.ts"
+import { Removals } from "./removals.ts"
 import * as Recovery from "./recovery.ts"
 import * as Site from "./site.ts"
 import { temporaryFolder } from "../temporaryFolder.ts"
@@ -47,6 +48,8 @@ export interface Outcome {
   /** What went wrong beside the promises. */
   readonly complaints: ReadonlyArray<string>
   readonly runs: number
+  /** Runs that retention removed meanwhile. */
+  readonly removed: number
   readonly steps: number
   readonly executions: number
   readonly recoveries: Recovery.Recoveries
@@ -130,6 +133,13 @@ const isDone = Effect.gen(function* () {
   return true
 })
 
+/** Looks again and again, also when the database was away for a while. */
+const watchRemovals = (removals: Removals, { store }: Databases.Database) =>
+  Effect.gen(function* () {
+    const look = Effect.andThen(removals.look(yield* Store), Effect.sleep("10 seconds"))
+    yield* Effect.forever(Effect.catch(look, () => Effect.sleep("500 millis")))
+  }).pipe(Effect.provide(store))
+
 /** Pauses a schedule that has fired for everything until then. */
 const pauseAfter = Effect.fnUntraced(function* (scheduleId: string, until: number) {
   yield* untilSo(
@@ -169,7 +179,9 @@ const trial = Effect.fnUntraced(
     const watched = complaining(protocol, (what) => complaints.push(what))
     const client = KagziClient.make(witness.protocol(watched))
 
+    const removals = new Removals()
     const course = Effect.gen(function* () {
+      if (database.isShared) yield* Effect.forkChild(watchRemovals(removals, database))
       const unfinished = new Set<string>()
       const going = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) => {
         unfinished.add(name)
@@ -231,8 +243,10 @@ const trial = Effect.fnUntraced(
       }
     })
     const { calmAt, healedAt, unfinished } = yield* Effect.provideService(course, KagziClient.KagziClient, client)
+    const endedAt = Date.now()
     yield* site.end
-    const final = yield* Effect.flatMap(Store, readFinal).pipe(Effect.provide(database.store))
+    const left = yield* Effect.flatMap(Store, readFinal).pipe(Effect.provide(database.store))
+    const final = database.isShared ? removals.restore(left, endedAt) : left
     const ledger = Ledger.read(folder)
     const busy = new Set(
       ledger.starts.filter(({ externalId }) => externalId.startsWith("busy ")).map(({ runId }) => runId)
@@ -250,7 +264,7 @@ const trial = Effect.fnUntraced(
       seed,
       store,
       incidents: site.incidents,
-      complaints: [...site.complaints, ...new Set(complaints)],
+      complaints: [...site.complaints, ...new Set(complaints), ...removals.complaints],
       violations: [
         ...limited.violations,
         ...findViolations({
@@ -266,6 +280,7 @@ const trial = Effect.fnUntraced(
         ...stuck
       ],
       runs: final.runs.size,
+      removed: removals.count,
       steps: final.steps.length,
       executions: ledger.executions.length,
       recoveries,

@@ -18,7 +18,9 @@ export interface Database {
   readonly url: string
   /** Does to it what the fault says, for as long as it lasts. `server` is the one there is where there is one alone. */
   readonly suffer: (fault: Fault, server: () => Child) => Effect.Effect<void>
-  /** What it has in the end, when no server has it any more. */
+  /** Whether it can be read while servers have it. */
+  readonly isShared: boolean
+  /** What it has, in the end or meanwhile. */
   readonly store: Layer.Layer<Store, StoreError>
 }
 
@@ -77,6 +79,7 @@ const postgres = (chance: Chance): Effect.Effect<Database, never, Scope.Scope> =
             return Effect.void
         }
       },
+      isShared: true,
       store: PostgresStore.layer(direct.href, { poolSize: 4 })
     }
   })
@@ -100,6 +103,7 @@ const sqlite = (folder: string, chance: Chance): Effect.Effect<Database> =>
           )
         })
       },
+      isShared: false,
       store: SqliteStore.layer(file)
     }
   })

@@ -29,7 +29,7 @@ export const wrongs = ({ complaints, seed, store, violations }: Outcome): Readon
       ]
 
 export const report = (outcome: Outcome): string => {
-  const { executions, incidents, mostLimited, recoveries, runs, seed, steps, store, took } = outcome
+  const { executions, incidents, mostLimited, recoveries, removed, runs, seed, steps, store, took } = outcome
   const { measured, stuck } = recoveries
   const { heartbeat, lease, stale } = settings
   return [
@@ -41,7 +41,7 @@ export const report = (outcome: Outcome): string => {
       const own = figures(measured.filter(({ kind }) => kind === name))
       return count === 0 ? [] : [`  ${String(count).padStart(4)} ${kinds[name].says}${own === "" ? "" : `: ${own}`}`]
     }),
-    `${runs} runs, ${steps} attempts of steps, ${executions} executions of them, in ${took.toFixed(0)} s on ${store}`,
+    `${runs} runs, ${removed} of them removed since, ${steps} attempts of steps, ${executions} executions of them, in ${took.toFixed(0)} s on ${store}`,
     `At most ${mostLimited} of ${limit} runs at a time where there is a limit`,
     ...(isGood(outcome) ? [`Seed ${seed}: all that is promised is kept.`] : wrongs(outcome))
   ].join("\n")

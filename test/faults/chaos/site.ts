@@ -6,6 +6,7 @@ import * as Process from "../../support/process.ts"
 import type { Database } from "./databases.ts"
 import { moment } from "./ledger.ts"
 import { type Fault, settings } from "./plan.ts"
+import { retentionSeconds } from "./removals.ts"
 
 /** A process that is started again whenever it ends. */
 interface Member {
@@ -50,12 +51,14 @@ export interface Options {
   readonly sabotage?: string
 }
 
-const environment = {
+const environmentOf = ({ isShared }: Database) => ({
   KAGZI_WORKER_LEASE_SECS: String(settings.lease),
   KAGZI_WORKER_HEARTBEAT_INTERVAL_SECS: String(settings.heartbeat),
   KAGZI_WORKER_STALE_SECS: String(settings.stale),
+  // what is removed has to be read before
+  ...(isShared ? { KAGZI_RETENTION_SECS: String(retentionSeconds) } : {}),
   KAGZI_LOG_LEVEL: "error"
-}
+})
 
 /** How long a process may take to end when it is asked to. */
 const longestEnd = "20 seconds"
@@ -112,6 +115,7 @@ const recruit = Effect.fnUntraced(function* (
 /** The servers, three or one, then the ways to them, then the workers. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const { chance, database, folder, sabotage } = options
+  const environment = environmentOf(database)
   const complaints: Array<string> = []
   const complain = (what: string) => void complaints.push(what)
   const addresses = new Map<string, string>()
