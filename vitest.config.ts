@@ -5,7 +5,7 @@ const report = process.env.KAGZI_TEST_REPORT
 
 export default defineConfig({
   test: {
-    globalSetup: ["test/support/postgresSetup.ts"],
+    globalSetup: ["test/support/compiledCode.ts", "test/support/postgresSetup.ts"],
     // Most files wait for processes of theirs more than they compute.
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -63,8 +63,7 @@ export class Server extends Context.Service<
       const process = yield* start(["server", "--port", "0", "--db-url", `sqlite:${file}`])
       const address = yield* ready(process)
       const kagzi = (args: ReadonlyArray<string>, input = "") =>
-        // Most of the time of a command goes into compiling the same sources again.
-        run(args, { environment: { KAGZI_SERVER_ADDRESS: address, NODE_COMPILE_CACHE: join(own, "code") }, input })
+        run(args, { environment: { KAGZI_SERVER_ADDRESS: address }, input })
       const { protocol } = yield* KagziClient.pipe(Effect.provide(yield* Layer.build(KagziClient.layer({ address }))))
       return Server.of({
         seed: (workflowType, externalId, taskQueue = workflowType) =>

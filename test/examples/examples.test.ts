@@ -65,7 +65,7 @@ describe("the example", () => {
         const place = yield* temporaryFolder
         const child = yield* Process.start(`examples/${program}`, {
           folder: place,
-          environment: { NODE_OPTIONS: "--conditions=kagzi-source", TMPDIR: place, NODE_DISABLE_COMPILE_CACHE: "1" }
+          environment: { NODE_OPTIONS: "--conditions=kagzi-source", TMPDIR: place }
         })
         const code = yield* child.ended
         const said = `${child.lines().join("\n")}\n${child.complaints()}`

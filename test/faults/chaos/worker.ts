@@ -1,5 +1,6 @@
 /** A worker process with a witness in it: `node worker.ts <name> <folder of the ledger>`. SIGTERM drains it. */
 import { writeSync } from "node:fs"
+import { flushCompileCache } from "node:module"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, Layer, Logger, References } from "effect"
 import * as KagziClient from "../../../src/KagziClient.ts"
@@ -17,6 +18,8 @@ const main = Effect.gen(function* () {
   const witness = new Witness(notes(folder), real(name), silent)
   const [first, ...others] = workflows
   yield* Effect.sync(() => writeSync(1, "working\n"))
+  // for others: killed, it would keep nothing of what it has compiled
+  yield* Effect.sync(flushCompileCache)
   // so few that all workers always have some
   const options = { maxConcurrent: 5, gracePeriod: "2 seconds", hostname: name } as const
   const manySorts = Worker.run({

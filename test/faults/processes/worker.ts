@@ -3,6 +3,7 @@
  * whenever a server gives it an id. SIGTERM drains it; then it exits with 0.
  */
 import { writeSync } from "node:fs"
+import { flushCompileCache } from "node:module"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, Layer, Logger, Option, References } from "effect"
 import { KagziClient, Worker } from "../../../src/index.ts"
@@ -26,6 +27,8 @@ const main = Effect.gen(function* () {
     ...limits
   })
   const announce = Effect.gen(function* () {
+    // for others: killed, it would keep nothing of what it has compiled
+    yield* Effect.sync(flushCompileCache)
     let known: string | undefined
     for (;;) {
       const id = Option.getOrUndefined(yield* worker.workerId)
