@@ -104,13 +104,13 @@ const survive = ({ balanced = false, happens, rounds }: Story) =>
 describe(`three servers on one database (KAGZI_TEST_SEED=${seed})`, () => {
   it.live(
     "lose no run and repeat no step when one of them is killed, again and again",
-    () => survive({ rounds: 9, happens: ({ restart }) => restart }),
+    () => survive({ rounds: 6, happens: ({ restart }) => restart }),
     120_000
   )
 
   it.live(
     "lose no run and repeat no step when they are replaced one after the other",
-    () => survive({ rounds: 9, happens: ({ replace }) => replace }),
+    () => survive({ rounds: 6, happens: ({ replace }) => replace }),
     120_000
   )
 
@@ -122,7 +122,7 @@ describe(`three servers on one database (KAGZI_TEST_SEED=${seed})`, () => {
 
   it.live(
     "lose no run and repeat no step when one of them stands still for so long that everybody goes elsewhere",
-    () => survive({ rounds: 3, happens: standStill }),
+    () => survive({ rounds: 2, happens: standStill }),
     120_000
   )
 
