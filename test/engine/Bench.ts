@@ -72,7 +72,7 @@ export const makeBench = Effect.fnUntraced(function* (options: Partial<Engine.Op
   return { engine, control }
 })
 
-export const start = Effect.fnUntraced(function* ({ engine }: Bench, fields: Partial<StartRun> = {}) {
+export const start = Effect.fnUntraced(function* ({ engine }: Pick<Bench, "engine">, fields: Partial<StartRun> = {}) {
   const runId = yield* engine.newId
   return yield* engine.execute({
     _tag: "StartRun",
