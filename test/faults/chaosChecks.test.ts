@@ -70,7 +70,7 @@ const hit = (
 
 describe("the time to recover", () => {
   it("ends with the acknowledgement of the first step whose end was asked for after the fault", () => {
-    const { measured, stuck } = after(
+    const { measured, stuck } = hit(
       "killWorker",
       0,
       { what: "complete", asked: 5, acknowledged: 12 },
