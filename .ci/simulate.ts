@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { Effect } from "effect"
 import { Simulator } from "../src/testing/index.ts"
+import * as workload from "../src/testing/simulator/workload.ts"
 
 const { values } = parseArgs({
   options: {
@@ -40,8 +41,6 @@ const [seeds, first, jobs, step] = [values.seeds, values.first, values.jobs, val
   number,
   number
 ]
-
-const { workload } = Simulator
 
 /** One course, with every line of it. */
 const one = Effect.fnUntraced(function* (seed: number) {

@@ -59,7 +59,7 @@ const hit = (
   ...writes: ReadonlyArray<{ readonly what: string; readonly asked: number; readonly acknowledged: number }>
 ) => {
   const ledger = new Ledger()
-  ledger.claims.push({ runId: "run", lease: 1, order: 0, worker: "worker-1" })
+  ledger.claims.push({ runId: "run", lease: 1, known: 0, order: 0, worker: "worker-1" })
   for (const { acknowledged, asked, what } of writes) {
     const [order, ackedOrder] = [asked * milli, acknowledged * milli]
     ledger.writes.push({ what, runId: "run", lease: 1, order, ackedOrder, worker: "worker-1" })

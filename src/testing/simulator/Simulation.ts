@@ -57,18 +57,26 @@ export interface Options<W extends Workflow.Implementation.Any> {
    * assertion that does not hold, is one of `run`.
    */
   readonly client: (tools: ClientTools) => Effect.Effect<unknown, unknown, KagziClient.KagziClient>
+  /** 1 to 3 unless given, by the seed. */
   readonly servers?: number
+  /** 1 to 3 unless given, by the seed. */
   readonly workers?: number
+  /** 3 unless given. */
   readonly clients?: number
   /** How the worker of that number is set up. Each is given the same chance. */
   readonly worker?: (index: number, chance: Chance) => Partial<Omit<Worker.Options<W>, "workflows" | "taskQueue">>
   /** What goes wrong; drawn from the seed unless given. */
   readonly faults?: ReadonlyArray<Fault>
-  /** For how long things go wrong, and how long it may take after that until all is done. Milliseconds. */
+  /** For how many milliseconds things go wrong; 30,000 unless given. */
   readonly period?: number
+  /** How many milliseconds it may take after that until all is done; 300,000 unless given. */
   readonly patience?: number
-  /** Whether to keep the lines of what happened. */
+  /** Whether to keep the lines of what happened; they are not kept unless asked for. */
   readonly keepTrace?: boolean
+}
+
+/** A course with servers that may be wrong on purpose. */
+export interface Trial<W extends Workflow.Implementation.Any> extends Options<W> {
   readonly sabotage?: Sabotage
 }
 
@@ -113,12 +121,12 @@ const lateness = 50 + 50
 
 /** Carries out one course of events. */
 export const run = <W extends Workflow.Implementation.Any>(
-  options: Options<W>
+  options: Trial<W>
 ): Effect.Effect<Outcome, never, Workflow.Implementation.Services<W>> =>
   Effect.scoped(course(options)) as Effect.Effect<Outcome, never, Workflow.Implementation.Services<W>>
 
 const course = <W extends Workflow.Implementation.Any>(
-  options: Options<W>
+  options: Trial<W>
 ): Effect.Effect<Outcome, never, Workflow.Implementation.Services<W> | Scope.Scope> =>
   Effect.gen(function* () {
     const services = (yield* Effect.context<Workflow.Implementation.Services<W>>()) as Context.Context<never>

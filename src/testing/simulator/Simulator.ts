@@ -18,18 +18,22 @@ import { Effect } from "effect"
 import type * as Workflow from "../../Workflow.ts"
 import { describe, type Fault } from "./Faults.ts"
 import { tell, type Violation } from "./promises.ts"
-import { type Options, type Outcome, run } from "./Simulation.ts"
+import { type Options, type Outcome, run as runTrial } from "./Simulation.ts"
 
 export { Chance } from "./Chance.ts"
 export type { Fault } from "./Faults.ts"
 export { promises, type Violation } from "./promises.ts"
-export { type ClientTools, type Options, type Outcome, run, type Sabotage } from "./Simulation.ts"
-/** What is simulated where nothing else is given: steps, sleeps, branches, races, cancellations, retries, schedules. */
-export * as workload from "./workload.ts"
+export type { ClientTools, Options, Outcome } from "./Simulation.ts"
+export type { Counts, Happening } from "./Tally.ts"
 
 /** So many seeds, from the first. */
 export const seeds = (count: number, first = 1): ReadonlyArray<number> =>
   Array.from({ length: count }, (_, index) => first + index)
+
+/** Carries out the course of a seed, whatever comes of it. */
+export const run: <W extends Workflow.Implementation.Any>(
+  options: Options<W>
+) => Effect.Effect<Outcome, never, Workflow.Implementation.Services<W>> = runTrial
 
 /** How often several faults are left out at a time, before it is tried with each alone. */
 const shrinkTries = 100

@@ -1,8 +1,9 @@
 /** Runs of which only so many may execute at a time, and whether that was kept, as far as it can be seen from outside. */
 import { Effect, Schema } from "effect"
 import * as Step from "../../../src/Step.ts"
-import type { Final, Violation } from "../../../src/testing/simulator/checks.ts"
+import type { Final } from "../../../src/testing/simulator/checks.ts"
 import type { Ledger } from "../../../src/testing/simulator/Ledger.ts"
+import type { Violation } from "../../../src/testing/simulator/promises.ts"
 import * as Workflow from "../../../src/Workflow.ts"
 import { momentAt } from "./ledger.ts"
 import { settings } from "./plan.ts"
@@ -71,5 +72,5 @@ export const check = (ledger: Ledger, final: Final): Held => {
     if (by > 0 && held > limit) times++
   }
   const message = `up to ${most} runs of a queue were held at a time, ${times} times more than the ${limit} that may be`
-  return { most, violations: times === 0 ? [] : [{ promise: 0, kind: "safety", message }] }
+  return { most, violations: times === 0 ? [] : [{ promise: "limits", kind: "safety", message }] }
 }

@@ -2,12 +2,13 @@ import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Simulator from "../../../src/testing/simulator/Simulator.ts"
 import { type Counts, sum } from "../../../src/testing/simulator/Tally.ts"
+import * as workload from "../../../src/testing/simulator/workload.ts"
 
 /** Fails with the fewest faults that break a promise, if one is broken, and gives what the course contained if not. */
 export const passes = Effect.fnUntraced(function* (
   course: Pick<Simulator.Options<never>, "seed" | "servers" | "faults">
 ) {
-  const options = { ...Simulator.workload, ...course }
+  const options = { ...workload, ...course }
   const outcome = yield* Simulator.run(options)
   if (outcome.violations.length > 0) assert.fail(Simulator.report(yield* Simulator.shrink(options, outcome)))
   return outcome.counts

@@ -11,6 +11,7 @@ syncBuiltinESMExports()
 
 const { Effect } = await import("effect")
 const Simulator = await import("../../../src/testing/simulator/Simulator.ts")
+const workload = await import("../../../src/testing/simulator/workload.ts")
 
-const outcome = await Effect.runPromise(Simulator.run({ seed: seed ?? 1, ...Simulator.workload }))
+const outcome = await Effect.runPromise(Simulator.run({ seed: seed ?? 1, ...workload }))
 process.stdout.write(`${process.pid} ${outcome.digest}\n`)

@@ -8,13 +8,13 @@ import * as RetryPolicy from "../../../src/RetryPolicy.ts"
 import * as Step from "../../../src/Step.ts"
 import type { Fault } from "../../../src/testing/simulator/Faults.ts"
 import * as Simulator from "../../../src/testing/simulator/Simulator.ts"
+import * as Simulation from "../../../src/testing/simulator/Simulation.ts"
 import { troubles } from "../../../src/testing/simulator/Tally.ts"
+import * as workload from "../../../src/testing/simulator/workload.ts"
 import * as Workflow from "../../../src/Workflow.ts"
 import { passes } from "./courses.ts"
 import { broken } from "./sabotage.ts"
 import { once } from "./seeds.ts"
-
-const { workload } = Simulator
 
 const digestPath = join(import.meta.dirname, "digest.ts")
 
@@ -106,7 +106,7 @@ describe("a broken build", () => {
     it.live(`with ${name} is found to break ${promise === "limits" ? promise : `promise ${promise}`}`, () =>
       Effect.gen(function* () {
         for (const seed of Simulator.seeds(25)) {
-          const { violations } = yield* Simulator.run({ seed, ...workload, ...options, sabotage })
+          const { violations } = yield* Simulation.run({ seed, ...workload, ...options, sabotage })
           if (violations.some((violation) => violation.promise === promise && violation.kind === kind)) return
         }
         assert.fail(`25 courses of events keep promise ${promise}`)
@@ -119,7 +119,7 @@ describe("a broken build", () => {
       const [{ options: faulty, sabotage }] = broken
       for (const seed of Simulator.seeds(25)) {
         const options = { seed, ...workload, ...faulty, sabotage }
-        const outcome = yield* Simulator.run(options)
+        const outcome = yield* Simulation.run(options)
         if (!outcome.violations.some(({ promise }) => promise === 3) || outcome.faults.length < 3) continue
         const smallest = yield* Simulator.shrink(options, {
           ...outcome,
@@ -130,7 +130,7 @@ describe("a broken build", () => {
         assert.include(Simulator.report(smallest), `Seed ${seed} breaks`)
         for (const left of smallest.faults) {
           const faults = smallest.faults.filter((fault) => fault !== left)
-          const { violations } = yield* Simulator.run({ ...options, faults })
+          const { violations } = yield* Simulation.run({ ...options, faults })
           assert.isFalse(violations.some(({ kind, promise }) => promise === 3 && kind === "safety"))
         }
         return
