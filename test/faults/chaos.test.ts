@@ -79,7 +79,7 @@ describe("a trial of broken servers", () => {
   ] as const) {
     const { kind, promise } = broken.find((build) => build.name === name)!
     it.live(
-      `finds that promise ${promise} is broken on ${store} with ${name}`,
+      `finds ${promise === "limits" ? "limits that are not kept" : `promise ${promise} broken`} on ${store} with ${name}`,
       () =>
         Effect.gen(function* () {
           const outcome = yield* Chaos.run({
