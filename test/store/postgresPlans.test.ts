@@ -213,7 +213,9 @@ const lookups = (plan: Plan, columns: ReadonlyMap<string, ReadonlyArray<string>>
     if (table !== undefined && small.includes(table)) return
     if (index !== undefined) {
       const condition = node["Index Cond"] ?? ""
-      const used = (columns.get(index) ?? []).filter((column) => new RegExp(`\\b${column}\\b`).test(condition))
+      const used = Array.from(new Set(columns.get(index))).filter((column) =>
+        new RegExp(`\\b${column}\\b`).test(condition)
+      )
       found.push(`${index}(${used.join(",")})`)
     } else if (node["Node Type"] === "Seq Scan") {
       found.push(`all of ${table}`)

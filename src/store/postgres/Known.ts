@@ -139,10 +139,18 @@ const takeAll = <A>(
 }
 
 const verify = (
-  statement: (rows: ReadonlyArray<Same>) => Statement,
-  revisions: ReadonlyMap<string, number>
+  statement: ReturnType<typeof isSame>,
+  revisions: ReadonlyMap<string, number>,
+  isSingle: boolean
 ): ReadonlyArray<Statement> =>
-  revisions.size === 0 ? [] : [statement(Array.from(revisions, ([id, revision]) => ({ id, revision })))]
+  revisions.size === 0
+    ? []
+    : [
+        statement(
+          Array.from(revisions, ([id, revision]) => ({ id, revision })),
+          isSingle
+        )
+      ]
 
 const keep = <A>(kept: Registry<string, Kept<A>>, id: string, record: A, revision: number) => {
   if (kept.size >= mostOthers) kept.clear()
@@ -188,12 +196,13 @@ export class Known {
         if (step !== undefined) loaded.steps.set(step.stepId, step)
       }
     }
+    const isSingle = Object.values(revisions).every(({ size }) => size <= 1)
     return {
       loaded,
       verify: [
-        ...verify(sameWorkers, revisions.workers),
-        ...verify(sameRuns, revisions.runs),
-        ...verify(sameNamespaces, revisions.namespaces),
+        ...verify(sameWorkers, revisions.workers, isSingle),
+        ...verify(sameRuns, revisions.runs, isSingle),
+        ...verify(sameNamespaces, revisions.namespaces, isSingle),
         ...expectEmpty(claims)
       ].map(giving)
     }

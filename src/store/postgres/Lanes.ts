@@ -3,11 +3,12 @@
  *
  * **Commits whose answer is lost**
  *
- * When a connection breaks while `COMMIT` is under way, the transaction may have taken place or not, and may still do
- * so. Therefore a lane has a row in the database, and a number that grows: a transaction writes its number into the row,
- * provided that the number before is there. Whoever has to know what became of transaction 7 writes 8 there, which
- * waits for a transaction that still holds the row, and finds 7 if it was committed. If not, it never will be: 7 may not
- * follow 8. That holds across crashes and failovers too, since the row is as durable as the transaction.
+ * When a connection breaks while `COMMIT` is under way, or a statement that is a transaction by itself, the transaction
+ * may have taken place or not, and may still do so. Therefore a lane has a row in the database, and a number that grows: a
+ * transaction writes its number into the row, provided that the number before is there. Whoever has to know what became of
+ * transaction 7 writes 8 there, which waits for a transaction that still holds the row, and finds 7 if it was committed.
+ * If not, it never will be: 7 may not follow 8. That holds across crashes and failovers too, since the row is as durable as
+ * the transaction.
  */
 import { randomUUID } from "node:crypto"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
@@ -108,7 +109,7 @@ export class Lane {
     return dropped === undefined ? Effect.void : Scope.close(dropped.scope, Exit.void)
   })
 
-  /** The statement that gives the transaction its number; the last one. */
+  /** The statement that gives the transaction its number. */
   number(): Statement {
     this.#sequence++
     return writingAndGiving("numbered", numberTransaction, isNumbered, [text(this.#id), int8(this.#sequence)])

@@ -76,11 +76,12 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
       "CREATE INDEX runs_running ON runs (namespace, task_queue, workflow_type, due_at) WHERE status = 2",
       "CREATE UNIQUE INDEX runs_active ON runs (namespace, external_id) WHERE status NOT IN (4, 5, 6)",
       "CREATE INDEX runs_ended ON runs (namespace, external_id, seq) WHERE status IN (4, 5, 6)",
-      // listings are newest first; ascending indexes read backwards, because appending fills pages better
-      "CREATE INDEX runs_by_age ON runs ((namespace || ''), created_at, run_id)",
-      "CREATE INDEX runs_by_status ON runs ((namespace || ''), status, created_at, run_id)",
-      "CREATE INDEX runs_by_type ON runs ((namespace || ''), workflow_type, created_at, run_id)",
-      "CREATE INDEX runs_by_queue ON runs ((namespace || ''), task_queue, created_at, run_id)",
+      // Listings are newest first; ascending indexes read backwards, because appending fills pages better. With the
+      // column itself in them they are counted without a look at the rows.
+      "CREATE INDEX runs_by_age ON runs ((namespace || ''), created_at, run_id) INCLUDE (namespace)",
+      "CREATE INDEX runs_by_status ON runs ((namespace || ''), status, created_at, run_id) INCLUDE (namespace)",
+      "CREATE INDEX runs_by_type ON runs ((namespace || ''), workflow_type, created_at, run_id) INCLUDE (namespace)",
+      "CREATE INDEX runs_by_queue ON runs ((namespace || ''), task_queue, created_at, run_id) INCLUDE (namespace)",
       // those of schedules, which most runs are not
       "CREATE UNIQUE INDEX runs_by_slot ON runs (schedule_id, slot) WHERE slot IS NOT NULL",
       "CREATE INDEX runs_by_schedule ON runs ((schedule_id || ''), created_at, run_id) WHERE schedule_id IS NOT NULL",

@@ -17,7 +17,7 @@ import { isGivenUp, type Lane, type Lanes } from "./Lanes.ts"
 import { Loaded } from "./Loaded.ts"
 import * as Load from "./load.ts"
 import { ask, begin, pipeline } from "./pipeline.ts"
-import { statementsOf } from "./save.ts"
+import { isSingle, statementsOf } from "./save.ts"
 import type { Statement } from "./values.ts"
 
 /** How often a transaction is tried again, for each reason. */
@@ -77,9 +77,16 @@ export const make = (
       : { _tag: "Failed", outcome, error: storeError }
   }
 
-  /** Of a transaction that certainly does not take place. */
-  const failed = (lane: Lane, connection: PgConnection.PgConnection, error: SqlError, wasConnected: boolean) => {
-    const cleanUp = isGivenUp(error) ? lanes.retire(lane) : isLost(error) ? lane.drop : undo(lane, connection)
+  /** Of a transaction that certainly does not take place; `isOpen` where it has to be ended yet. */
+  const failed = (
+    lane: Lane,
+    connection: PgConnection.PgConnection,
+    error: SqlError,
+    wasConnected: boolean,
+    isOpen = true
+  ) => {
+    const end = isOpen ? undo(lane, connection) : Effect.void
+    const cleanUp = isGivenUp(error) ? lanes.retire(lane) : isLost(error) ? lane.drop : end
     return Effect.as(cleanUp, outcomeAs(error, wasConnected))
   }
 
@@ -89,7 +96,10 @@ export const make = (
     error: new StoreError({ message: `${place}: ${message}`, transient: false })
   })
 
-  /** Carries out all that is left of a transaction, or the whole of it. It has the number of the lane. */
+  /**
+   * Carries out all that is left of a transaction, or the whole of it as one statement. It has the number of the lane. A
+   * statement is answered when PostgreSQL is ready for the next one, so that it is committed then.
+   */
   const finish = Effect.fnUntraced(function* (
     lane: Lane,
     connection: PgConnection.PgConnection,
@@ -101,7 +111,7 @@ export const make = (
     const error = written.failure
     if (isRolledBack(error)) {
       lane.rolledBack()
-      return yield* failed(lane, connection, error, wasConnected)
+      return yield* failed(lane, connection, error, wasConnected, statements.length > 1)
     }
     yield* lane.drop
     const settled = yield* Effect.result(lane.settle)
@@ -210,7 +220,9 @@ export const make = (
           return refused(`there is no ${missing}`)
         }
       }
-      const statements = [...combined([...statementsOf(wants, changes, loaded), lane.number()]), commit]
+      const written = [...statementsOf(wants, changes, loaded), lane.number()]
+      // of large batches it would be little that is saved, and many different texts to be prepared
+      const statements = [...(isSingle(changes) ? combined(written) : written), commit]
       const failure = yield* finish(lane, connection, statements, wasConnected)
       return failure ?? done(changes, value, loaded)
     }).pipe(Effect.onInterrupt(() => lanes.retire(lane)))

@@ -18,12 +18,13 @@ export interface Statement {
   readonly part?: Part
 }
 
-/** What a statement writes, under a name that no other has, and the value that it gives. */
+/** What a statement is in another one: what it writes, under a name that no other has, and the value that it gives. */
 export interface Part {
-  readonly writes?: { readonly name: string; readonly sql: string }
+  readonly name?: string
+  readonly write?: string
   readonly value?: string
-  /** It has to see what the statements before it have written, or what was committed while they waited. */
-  readonly sees?: boolean
+  /** It can't be one with the statements before it: it has to see what they write, or they are large. */
+  readonly apart?: boolean
 }
 
 /** A row as it comes from the database, in the order of the columns. The query says which types those have. */
@@ -112,19 +113,20 @@ export const listed = (names: ReadonlyArray<string>, types: Readonly<Record<stri
   names.map((name, place) => column<ReadonlyArray<Value>>(name, types[name] ?? "text", (row) => row[place] ?? null))
 
 /**
- * A statement on rows that are given, as `w`. Several come as arrays, one for each column, and a single one as its values,
- * which takes a quarter less time.
+ * A statement on rows that are given, as `w`. They come as arrays, one for each column, or a single one as its values,
+ * which takes a quarter less time: `isSingle` says so of all statements of a transaction, so that there are not too many
+ * combinations to be prepared.
  */
 export const onRows = <A>(
   columns: ReadonlyArray<Column<A>>,
   sql: (w: string) => string
-): ((records: ReadonlyArray<A>) => Statement) => {
+): ((records: ReadonlyArray<A>, isSingle: boolean) => Statement) => {
   const several = sql(given(columns))
   const values = columns.map(({ name, type }, index) => `$${index + 1}::${type} AS ${name}`).join(", ")
   const single = sql(`(SELECT ${values}) AS w`)
-  return (records) => {
-    const [first, ...others] = records
-    return first === undefined || others.length > 0
+  return (records, isSingle) => {
+    const [first] = records
+    return first === undefined || !isSingle
       ? { sql: several, params: arraysOf(columns, records) }
       : { sql: single, params: columns.map((column) => of(PgTypes.OID[column.type], column.of(first))) }
   }

@@ -5,7 +5,7 @@ import { fromMetadata } from "../../rows/values.ts"
 import type { Changes, RunRecord, Wants } from "../../Store.ts"
 import type { Loaded } from "../Loaded.ts"
 import type { Question } from "../pipeline.ts"
-import { afterWriting, allWriting, writing } from "../combined.ts"
+import { allWriting, givingAfter, writing } from "../combined.ts"
 import { type RunPayload, type RunRow, runColumns, runInsert, runUpdate, toRunRecord } from "../runRow.ts"
 import {
   array,
@@ -172,12 +172,7 @@ const nameOf = (run: Pick<RunRecord, "namespace" | "externalId">) => `${run.name
  * A run with one of these external ids that others started, and that ended, since this transaction looked is one that
  * it should have seen. Others can't start one now, because the ids are taken; what they did before is to be seen here.
  */
-const expectNoneUnseen = (
-  started: ReadonlyArray<Statement>,
-  wants: Wants,
-  changes: Changes,
-  loaded: Loaded
-): ReadonlyArray<Statement> => {
+const expectNoneUnseen = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyArray<Statement> => {
   const names = new Set(changes.insertRuns.map(nameOf))
   const looked = wants.externalIds.filter((name) => names.has(nameOf(name)))
   if (looked.length === 0) return []
@@ -189,7 +184,7 @@ const expectNoneUnseen = (
     seen.push(run.runId)
   }
   return [
-    afterWriting(started, (count) => `expect_newest(${count}, $1, $2, $3, $4)`, [
+    givingAfter("started", (count) => `expect_newest(${count}, $1, $2, $3, $4)`, [
       texts(looked.map(({ namespace }) => namespace)),
       texts(looked.map(({ externalId }) => externalId)),
       texts(looked.map((name) => known.get(nameOf(name))?.runId ?? "")),
@@ -229,8 +224,10 @@ const copies = (sql: string, pairs: ReadonlyArray<readonly [runId: string, from:
     ? []
     : [{ sql, params: [texts(pairs.map(([runId]) => runId)), texts(pairs.map(([, from]) => from))] }]
 
-const withPayload = (write: typeof insert, rows: ReadonlyArray<Written>) =>
-  inParts(rows, ({ payload, run }) => payloadBytes(payload) + failureBytes(run.error)).map(write)
+const withPayload = (write: typeof insert, rows: ReadonlyArray<Written>, isSingle: boolean) =>
+  inParts(rows, ({ payload, run }) => payloadBytes(payload) + failureBytes(run.error)).map((part) =>
+    write(part, isSingle)
+  )
 
 const countSql = `INSERT INTO run_counts (namespace, task_queue, workflow_type, status, runs)
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::bigint[])`
@@ -269,7 +266,7 @@ export const touch = (changes: Changes): ReadonlyArray<Statement> => {
 }
 
 /** Writes runs and their payloads. */
-export const save = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyArray<Statement> => {
+export const save = (wants: Wants, changes: Changes, loaded: Loaded, isSingle: boolean): ReadonlyArray<Statement> => {
   const outputs = new Map(changes.outputs.map((put) => [put.runId, put]))
   const inputs = new Map(changes.inputs.map((put) => [put.runId, put]))
   const take = (from: Map<string, RunPayload>, run: RunRecord): Written => {
@@ -284,20 +281,15 @@ export const save = (wants: Wants, changes: Changes, loaded: Loaded): ReadonlyAr
     else plain.push(run)
   }
   const names = new Set(changes.insertRuns.map(nameOf))
-  const started = allWriting(
-    "started",
-    withPayload(
-      insert,
-      changes.insertRuns.map((run) => take(inputs, run))
-    ),
-    // an id may be free because a run with it has ended here
-    { sees: changes.updateRuns.some((run) => names.has(nameOf(run))) }
-  )
+  const started = changes.insertRuns.map((run) => take(inputs, run))
+  // an id may be free because a run with it has ended here
+  const sees = changes.updateRuns.some((run) => names.has(nameOf(run)))
+  const updates = inParts(plain, ({ error }) => failureBytes(error)).map((part) => update(part, isSingle))
   return [
-    ...allWriting("updated", inParts(plain, ({ error }) => failureBytes(error)).map(update)),
-    ...allWriting("ended", withPayload(end, withOutput)),
-    ...started,
-    ...expectNoneUnseen(started, wants, changes, loaded),
+    ...allWriting("updated", updates),
+    ...allWriting("ended", withPayload(end, withOutput, isSingle)),
+    ...allWriting("started", withPayload(insert, started, isSingle), { sees }),
+    ...expectNoneUnseen(wants, changes, loaded),
     ...putPayloads("input", Array.from(inputs.values())),
     ...copies(
       copyScheduleInputs,

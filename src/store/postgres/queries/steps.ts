@@ -80,15 +80,23 @@ const update = onRows(
       .join(", ")} FROM ${w} WHERE s.step_id = w.step_id`
 )
 
-const write = (name: string, statement: typeof insert, steps: ReadonlyArray<StepRecord>): ReadonlyArray<Statement> =>
-  allWriting(
-    name,
-    inParts(steps, ({ error, input, output }) => payloadBytes(input) + payloadBytes(output) + failureBytes(error)).map(
-      statement
-    )
+const write = (
+  name: string,
+  statement: typeof insert,
+  steps: ReadonlyArray<StepRecord>,
+  isSingle: boolean
+): ReadonlyArray<Statement> => {
+  const parts = inParts(
+    steps,
+    ({ error, input, output }) => payloadBytes(input) + payloadBytes(output) + failureBytes(error)
   )
+  return allWriting(
+    name,
+    parts.map((part) => statement(part, isSingle))
+  )
+}
 
-export const save = (changes: Changes): ReadonlyArray<Statement> => [
-  ...write("updated_steps", update, changes.updateSteps),
-  ...write("inserted_steps", insert, changes.insertSteps)
+export const save = (changes: Changes, isSingle: boolean): ReadonlyArray<Statement> => [
+  ...write("updated_steps", update, changes.updateSteps, isSingle),
+  ...write("inserted_steps", insert, changes.insertSteps, isSingle)
 ]
