@@ -11,7 +11,8 @@ import type { Changes, NamespaceRecord, RunRecord, StepRecord, Wants, WorkerReco
 import { giving } from "./combined.ts"
 import { Loaded } from "./Loaded.ts"
 import type { Payload } from "../../Run.ts"
-import { array, column, failureBytes, int8, onRows, payloadBytes, type Statement, text, texts } from "./values.ts"
+import { arraysOfPlaces } from "./queries/limits.ts"
+import { column, failureBytes, int8, onRows, payloadBytes, type Statement, text, texts } from "./values.ts"
 
 /** How much is kept of runs in all; an estimate, in bytes. */
 const mostBytes = 8 * 1024 * 1024
@@ -88,21 +89,10 @@ const expectEmpty = (claims: Wants["claims"]): ReadonlyArray<Statement> => {
     const { dueBy, namespace, taskQueue, workflowTypes } = claim
     return [{ sql: nothingDueFor, params: [text(namespace), text(taskQueue), texts(workflowTypes), int8(dueBy)] }]
   }
-  const places = claims.flatMap((claim) => claim.workflowTypes.map((workflowType) => ({ ...claim, workflowType })))
-  return [
-    {
-      sql: nothingDueForAny,
-      params: [
-        texts(places.map(({ namespace }) => namespace)),
-        texts(places.map(({ taskQueue }) => taskQueue)),
-        texts(places.map(({ workflowType }) => workflowType)),
-        array(
-          "int8",
-          places.map(({ dueBy }) => dueBy)
-        )
-      ]
-    }
-  ]
+  const places = claims.flatMap(({ dueBy: at, namespace, taskQueue, workflowTypes }) =>
+    workflowTypes.map((workflowType) => ({ namespace, taskQueue, workflowType, at }))
+  )
+  return [{ sql: nothingDueForAny, params: arraysOfPlaces(places) }]
 }
 
 /** After a start with an id that there was already, so many without come first before ids are taken to be new again. */

@@ -40,18 +40,21 @@ const occupancySql = `SELECT w.namespace, w.task_queue, w.workflow_type, l.max_c
     ${executing(`w.workflow_type <> '${wholeQueue}' AND r.workflow_type = w.workflow_type`)}) AS e) AS c
   ORDER BY w.place`
 
+/** Places as the arrays for `unnest($1::text[], $2::text[], $3::text[], $4::bigint[])`. */
+export const arraysOfPlaces = (places: ReadonlyArray<Place>): Statement["params"] => [
+  texts(places.map(({ namespace }) => namespace)),
+  texts(places.map(({ taskQueue }) => taskQueue)),
+  texts(places.map(({ workflowType }) => workflowType)),
+  array(
+    "int8",
+    places.map(({ at }) => at)
+  )
+]
+
 /** How much is used of the limits that apply. */
 export const occupancy = (places: ReadonlyArray<Place>): Statement => ({
   sql: occupancySql,
-  params: [
-    texts(places.map(({ namespace }) => namespace)),
-    texts(places.map(({ taskQueue }) => taskQueue)),
-    texts(places.map(({ workflowType }) => workflowType)),
-    array(
-      "int8",
-      places.map(({ at }) => at)
-    )
-  ]
+  params: arraysOfPlaces(places)
 })
 
 type OccupancyRow = readonly [
