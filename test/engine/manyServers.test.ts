@@ -1,133 +1,10 @@
-/** Several engines on one database, each of which knows of the others by the database only. */
-import { afterAll, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
-import { Clock, Context, Effect, Exit, Fiber, Latch, Layer, Logger, References, Scope, Stream } from "effect"
-import * as Engine from "../../src/engine/Engine.ts"
-import type { Listener } from "../../src/engine/Serving.ts"
-import type { Held } from "../../src/engine/Command.ts"
-import * as PostgresStore from "../../src/store/postgres/PostgresStore.ts"
-import { type Hint, type Shape, Store } from "../../src/store/Store.ts"
-import { clear, database, query } from "../support/postgres.ts"
+/** Servers of one database: what each does of what others started, ended, made and left. */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Fiber } from "effect"
+import type * as Engine from "../../src/engine/Engine.ts"
 import { claim, register, start } from "./Bench.ts"
 import { payload } from "./lifecycle/World.ts"
-
-const scope = Scope.makeUnsafe()
-let url = ""
-
-beforeAll(async () => {
-  url = await Effect.runPromise(Scope.provide(database, scope))
-})
-beforeEach(() => Effect.runPromise(clear(url)))
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-
-/** A server, as far as the engine goes. */
-interface Server {
-  readonly engine: Engine.Engine["Service"]
-  readonly store: Shape
-  /** What it has heard from others. */
-  readonly heard: ReadonlyArray<Hint>
-  /** Claims that it has sent to the store, and how many runs they got in all. */
-  readonly claims: { asked: number; got: number }
-  /** Transactions at a time. */
-  readonly transactions: { now: number; most: number }
-}
-
-interface Settings extends Partial<Engine.Options> {
-  /** Whether it hears nothing of what others tell. */
-  readonly deaf?: boolean
-  /** How much longer each transaction takes than it has to, in milliseconds. */
-  readonly slowness?: number
-}
-
-const server = Effect.fnUntraced(function* ({ deaf = false, slowness, ...options }: Settings = {}) {
-  const heard: Array<Hint> = []
-  const claims = { asked: 0, got: 0 }
-  const transactions = { now: 0, most: 0 }
-  const inner = Context.get(yield* Layer.build(Layer.fresh(PostgresStore.layer(url, { poolSize: 7 }))), Store)
-  const store: Shape = {
-    ...inner,
-    hints: deaf
-      ? Stream.never
-      : Stream.tap(inner.hints ?? Stream.never, (hint) => Effect.sync(() => void heard.push(hint))),
-    transact: (wants, decide) =>
-      Effect.gen(function* () {
-        transactions.most = Math.max(transactions.most, ++transactions.now)
-        if (slowness !== undefined) yield* Effect.sleep(slowness)
-        const value = yield* inner.transact(wants, (rows) => decide(rows))
-        if (wants.claims.length === 0) return value
-        claims.asked++
-        const { replies } = value as { replies: ReadonlyArray<{ success?: { runs?: ReadonlyArray<unknown> } }> }
-        for (const { success } of replies) claims.got += success?.runs?.length ?? 0
-        return value
-      }).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            transactions.now--
-          })
-        )
-      )
-  }
-  const context = yield* Layer.build(
-    Layer.fresh(Engine.layer(options)).pipe(Layer.provide(Layer.succeed(Store, store)))
-  )
-  return { engine: Context.get(context, Engine.Engine), store, heard, claims, transactions } satisfies Server
-})
-
-const servers = (count: number, settings: Settings = {}) =>
-  Effect.forEach(Array.from({ length: count }), () => server(settings), { concurrency: "unbounded" })
-
-const bench = ({ engine }: Server) => ({ engine, control: undefined as never })
-
-/** Waits until it is so. */
-const until = (isSo: () => boolean) =>
-  Effect.gen(function* () {
-    while (!isSo()) yield* Effect.sleep("2 millis")
-  })
-
-interface Told {
-  readonly tasks: Array<Engine.Task>
-  readonly lost: Array<Held & { readonly ended: boolean }>
-  drains: number
-  forgotten: number
-  replaced: number
-}
-
-/** Has a server send runs to a worker. */
-const serve = (on: Server, workerId: string, capacity: number, held: ReadonlyArray<Held> = [], heardAt?: number) => {
-  const told: Told = { tasks: [], lost: [], drains: 0, forgotten: 0, replaced: 0 }
-  const listener: Listener = {
-    hasRoom: Latch.makeUnsafe(true),
-    onTask: (task) => told.tasks.push(task),
-    onLost: (of, ended) => told.lost.push({ ...of, ended }),
-    onDrain: () => told.drains++,
-    onForgotten: () => told.forgotten++,
-    onReplaced: () => told.replaced++
-  }
-  const request = { namespace: "default", workerId, taskQueue: "queue", workflowTypes: ["order"], capacity }
-  const serving = on.engine.servings.serve(request, held, listener, heardAt)
-  return { told, serving }
-}
-
-const heldOf = ({ lease, run: { namespace, runId } }: Engine.Task) => ({ namespace, runId, lease })
-
-const ended = (on: Server, runId: string) =>
-  Effect.callback<unknown>((resume) => {
-    on.engine.watchEnd("default", runId, (reply) => resume(Effect.succeed(reply)))
-  })
-
-/** The test fails if anything is logged above that level. */
-const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
-  const said: Array<unknown> = []
-  const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
-    if (logLevel === "Error" || logLevel === "Fatal" || logLevel === "Warn") said.push(message)
-  })
-  return Effect.tap(effect, () => Effect.sync(() => assert.deepStrictEqual(said, []))).pipe(
-    Effect.provide(Logger.layer([logger])),
-    Effect.provideService(References.MinimumLogLevel, "Warn")
-  )
-}
-
-/** Far longer than a hint takes, and shorter than until servers look for themselves. */
-const soon = Effect.timeout("3 seconds")
+import { ask, bench, ended, heldOf, quietly, serve, type Server, server, servers, soon, until } from "./Servers.ts"
 
 for (const deaf of [false, true]) {
   /** What is found by looking takes some seconds, and what is told does not. */
@@ -536,11 +413,8 @@ describe("servers of one database", () => {
       const task = yield* claim(bench(b!), yield* register(bench(b!)))
       yield* Effect.sleep("100 millis")
       const missed = a!.heard.filter(({ _tag }) => _tag === "Missed").length
-      yield* query(
-        url,
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-          WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> pg_backend_pid()`
-      )
+      yield* ask(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> pg_backend_pid()`)
       yield* b!.engine.execute({ _tag: "CompleteRun", ...heldOf(task!), output: payload("1") })
       const { success } = (yield* soon(Fiber.join(result))) as { success: { status: string } }
       assert.strictEqual(success.status, "COMPLETED")
@@ -583,7 +457,7 @@ describe("servers of one database", () => {
         Effect.repeat(Effect.tap(count, Effect.sleep("20 millis")), { until: (runs) => runs === 1 }),
         "20 seconds"
       )
-      assert.deepStrictEqual(yield* query(url, "SELECT run_id FROM kagzi.runs"), [{ run_id: kept.runId }])
+      assert.deepStrictEqual(yield* ask("SELECT run_id FROM kagzi.runs"), [{ run_id: kept.runId }])
     }).pipe(quietly, Effect.scoped)
   )
 })
