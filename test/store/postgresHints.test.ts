@@ -74,6 +74,23 @@ describe("stores of one database", () => {
     })
   )
 
+  it.live("tell now and then when leases run out, and at once what does not wait for that", () =>
+    Effect.gen(function* () {
+      const { a, heard } = yield* pair
+      const told = yield* Effect.forEach(
+        Array(20).keys(),
+        Effect.fnUntraced(function* (n) {
+          const run = runOf(n, { status: "RUNNING", dueAt: at + 100 - n })
+          yield* write(a, { insertRuns: [run, endedRun(100 + n)] })
+          return yield* heard.b.until("RunEnded")
+        })
+      )
+      assert.isBelow(told.flat().filter(({ _tag }) => _tag === "RunsDue").length, 10)
+      yield* write(a, { insertRuns: [runOf(20, { status: "RUNNING", dueAt: at + 80 })] })
+      yield* heard.b.untilLast({ _tag: "RunsDue", ...place, dueAt: at + 80 })
+    })
+  )
+
   it.live("say that something may have been missed when the connection that listens breaks, and listen again", () =>
     Effect.gen(function* () {
       const { a, b, heard, url } = yield* pair

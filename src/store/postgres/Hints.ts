@@ -21,6 +21,15 @@ import { text } from "./values.ts"
 /** How long to wait before listening again, in milliseconds. */
 const retryMillis = 250
 
+/**
+ * From one notification to the next at least, in milliseconds: each costs the database a commit, and all servers a
+ * message. The first after a pause goes at once.
+ */
+const apartMillis = 10
+
+/** How long it may take to tell when leases run out, in milliseconds: no sooner than seconds after they began. */
+const leasesMillis = 1_000
+
 // A notification is a commit like any other, but need not survive anything: nobody waits for a disk or a standby.
 const notify = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
@@ -36,9 +45,19 @@ const maximumWaiting = 20_000
 const placeOf = (hint: { readonly namespace: string; readonly taskQueue: string; readonly workflowType: string }) =>
   `${hint.namespace}\u0000${hint.taskQueue}\u0000${hint.workflowType}`
 
+type RunsDue = Hint & { readonly _tag: "RunsDue" }
+
+const addDue = (known: Map<string, RunsDue>, due: RunsDue): void => {
+  const key = placeOf(due)
+  const earliest = known.get(key)
+  if (earliest === undefined || due.dueAt < earliest.dueAt) known.set(key, due)
+}
+
 /** Hints that wait to be told, those of one queue and type as one. */
 class Waiting {
-  readonly #due = new Map<string, Hint & { readonly _tag: "RunsDue" }>()
+  readonly #due = new Map<string, RunsDue>()
+  /** When runs are due that are executed now, unless their leases are renewed. */
+  readonly #leases = new Map<string, RunsDue>()
   readonly #freed = new Map<string, Hint>()
   readonly #others = new Map<string, Hint>()
 
@@ -51,9 +70,7 @@ class Waiting {
           this.#freed.set(placeOf(place), { _tag: "SlotFreed", ...place })
         }
         if (dueAt === undefined) continue
-        const key = placeOf(place)
-        const known = this.#due.get(key)
-        if (known === undefined || dueAt < known.dueAt) this.#due.set(key, { _tag: "RunsDue", ...place, dueAt })
+        addDue(status === "RUNNING" ? this.#leases : this.#due, { _tag: "RunsDue", ...place, dueAt })
       }
     }
     for (const worker of changes.updateWorkers) {
@@ -71,14 +88,15 @@ class Waiting {
     this.#note(`served ${hint.workerId}`, hint)
   }
 
-  #clear(): void {
-    this.#due.clear()
-    this.#freed.clear()
-    this.#others.clear()
+  /** Has the ends of leases told with the rest. */
+  addLeases(): void {
+    for (const due of this.#leases.values()) addDue(this.#due, due)
+    this.#leases.clear()
   }
 
   missed(): void {
-    this.#clear()
+    this.take()
+    this.#leases.clear()
     this.#note("missed", { _tag: "Missed" })
   }
 
@@ -88,7 +106,9 @@ class Waiting {
 
   take(): ReadonlyArray<Hint> {
     const taken = [...this.#due.values(), ...this.#freed.values(), ...this.#others.values()]
-    this.#clear()
+    this.#due.clear()
+    this.#freed.clear()
+    this.#others.clear()
     return taken
   }
 
@@ -134,16 +154,23 @@ export const make = Effect.fnUntraced(function* (
     yield* bell.await
     // not before it is waited for: what came between two rounds would wait for the next commit
     bell.closeUnsafe()
-    // while one is on its way, the next come together
+    // meanwhile the next come together
     for (const payload of encode(sender, waiting.take())) {
       yield* Effect.ignore(read({ sql: notify, params: [text(channel), text(payload)], decode: () => undefined }))
     }
-    if (!waiting.isEmpty) bell.openUnsafe()
+    yield* Effect.sleep(apartMillis)
   })
   yield* Effect.forkScoped(Effect.forever(tell))
 
-  const told = Effect.fnUntraced(function* ({ hints, sender: from }: ReturnType<typeof decode>) {
-    if (from === sender) return
+  const tellLeases = Effect.sync(() => {
+    waiting.addLeases()
+    if (!waiting.isEmpty) bell.openUnsafe()
+  })
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(leasesMillis), tellLeases)))
+
+  const told = Effect.fnUntraced(function* (payload: string) {
+    if (payload.startsWith(sender)) return
+    const { hints, sender: from } = decode(payload)
     if (!others.has(from)) {
       yield* PubSub.publish(heard, { _tag: "Missed" })
       if (others.size === 0) waiting.missed()
@@ -169,7 +196,7 @@ export const make = Effect.fnUntraced(function* (
         })
       )
       const hear = Effect.flatMap(Queue.takeAll(notifications), (arrived) =>
-        Effect.forEach(arrived, ({ payload }) => told(decode(payload)), { discard: true })
+        Effect.forEach(arrived, ({ payload }) => told(payload), { discard: true })
       )
       yield* Effect.raceFirst(Effect.forever(hear), moved.await)
     })
