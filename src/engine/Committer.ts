@@ -5,6 +5,10 @@
  * Where the store takes several transactions at a time, there may be several lanes: those of one lane come one after the
  * other, and whatever follows from an answer comes after it. What becomes of a transaction is told in one go, so that
  * two are never told in turns; which of two lanes is told first says nothing of which was first.
+ *
+ * Of a load that several servers share, each has a part at a time, so that there would be as many times more
+ * transactions, each of which costs the database the same. Therefore a busy lane waits for more commands before its next
+ * one, no longer than the last one took. A server that has the database to itself does not: it would only be idle.
  */
 import { Cause, Clock, Deferred, Effect, Exit, Option, Random, Result, type Scope } from "effect"
 import * as KagziError from "../KagziError.ts"
@@ -37,6 +41,12 @@ export interface Committer {
   /** Puts back a run that was claimed for a worker that can't be given it, without waiting for that. */
   readonly putBack: (claimed: Claimed) => void
 }
+
+/** A lane is busy that carried out so many commands at a time. */
+const busyCommands = 8
+
+/** What has to be there of all that was carried out and has come meanwhile. The rest may have no more to say. */
+const gatheredPart = 0.75
 
 interface Settings {
   readonly leaseMillis: number
@@ -181,13 +191,14 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const commitNext = (lane: Lane<Submission>): Effect.Effect<void> => {
+  /** Carries out what waits in a lane, and answers with how many commands that were. */
+  const commitNext = (lane: Lane<Submission>): Effect.Effect<number> => {
     const commitBatch = Effect.suspend(() => {
       const batch = lanes.take(lane, settings.maximumBatch)
-      if (laneCount === 1) return commit(batch)
+      if (laneCount === 1) return Effect.as(commit(batch), batch.length)
       const began = lane.index === commonLane ? each((attempt) => attempt(() => hooks.onBegin(batch))) : Effect.void
       return Effect.ensuring(
-        Effect.andThen(began, commit(batch)),
+        Effect.as(Effect.andThen(began, commit(batch)), batch.length),
         Effect.sync(() => lanes.done(lane))
       )
     })
@@ -202,6 +213,22 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
+  /** Waits for more to carry out together, after so many commands that took so long. */
+  const gather = (lane: Lane<Submission>, carriedOut: number, tookMillis: number) =>
+    Effect.suspend(() => {
+      const wanted = Math.ceil(gatheredPart * (carriedOut + lane.submitted.length))
+      const isEnough = carriedOut < busyCommands || lane.submitted.length >= wanted
+      if (isEnough || store.isShared?.() !== true) return Effect.void
+      lane.wanted = wanted
+      lane.bell.closeUnsafe()
+      return Effect.ensuring(
+        Effect.timeoutOption(lane.bell.await, tookMillis),
+        Effect.sync(() => {
+          lane.wanted = 1
+        })
+      )
+    })
+
   const run = (lane: Lane<Submission>) => {
     const { bell, submitted } = lane
     const next = commitNext(lane)
@@ -213,9 +240,11 @@ export const make = Effect.fnUntraced(function* (
           // The commands that this turn of the event loop brings go together.
           yield* Effect.yieldNow
         }
-        yield* next
+        const began = millis()
+        const carriedOut = yield* next
         // Lets the answers go out and the next commands come in, which the transaction may have held up.
         yield* Effect.yieldNow
+        yield* gather(lane, carriedOut, millis() - began)
       }
     })
   }

@@ -104,8 +104,9 @@ export interface Lane<A> {
   readonly index: number
   /** What waits, in order. */
   readonly submitted: Array<A>
-  /** Rings when something has come. */
+  /** Rings when as many have come as are wanted. */
   readonly bell: Latch.Latch
+  wanted: number
 }
 
 /** The lanes of a store, and what waits in them. */
@@ -126,7 +127,12 @@ export class Lanes<A extends { readonly command: Command }> {
   /** `now` tells the time in milliseconds. */
   constructor(most: number, now: () => number) {
     this.#now = now
-    this.all = Array.from({ length: most }, (_, index) => ({ index, submitted: [], bell: Latch.makeUnsafe() }))
+    this.all = Array.from({ length: most }, (_, index) => ({
+      index,
+      submitted: [],
+      bell: Latch.makeUnsafe(),
+      wanted: 1
+    }))
   }
 
   get inUse(): number {
@@ -142,7 +148,7 @@ export class Lanes<A extends { readonly command: Command }> {
     }
     const lane = this.all[laneOf(item.command, this.#inUse)]!
     lane.submitted.push(item)
-    lane.bell.openUnsafe()
+    if (lane.submitted.length >= lane.wanted) lane.bell.openUnsafe()
   }
 
   /** Takes back what was not begun yet. */

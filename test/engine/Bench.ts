@@ -18,6 +18,8 @@ export interface Control {
   failReads: boolean
   /** Keeps due runs from claims, as another server does that is taking them. */
   hideClaims: boolean
+  /** Whether other servers use the database, as far as the store knows. */
+  isShared: boolean
   /** Transactions that were asked for, each with how much it wrote. */
   readonly transactions: Array<number>
 }
@@ -27,6 +29,7 @@ const controlled = (control: Control) =>
     Store,
     Effect.map(Store, (inner) => ({
       ...inner,
+      isShared: () => control.isShared,
       getRun: (namespace, runId) =>
         Effect.suspend(() => (control.failReads ? Effect.fail(busy) : inner.getRun(namespace, runId))),
       nextDue: (...args) => Effect.tap(inner.nextDue(...args), () => control.readGate.await),
@@ -64,6 +67,7 @@ export const makeBench = Effect.fnUntraced(function* (options: Partial<Engine.Op
     fuse: () => undefined,
     failReads: false,
     hideClaims: false,
+    isShared: false,
     transactions: []
   }
   const context = yield* Layer.build(Layer.provide(Engine.layer(options), controlled(control)))

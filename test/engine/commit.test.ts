@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { StoreError } from "../../src/store/Store.ts"
 import { makeBench, settle, start } from "./Bench.ts"
 
@@ -24,6 +25,52 @@ describe("the group commit", () => {
       yield* Fiber.join(others)
       // A run and its input each.
       assert.deepStrictEqual(control.transactions, [2, 100])
+    })
+  )
+
+  it.effect("waits for more after a busy transaction where others use the database, as long as that took at most", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench()
+      const { control } = bench
+      const startAll = (count: number) =>
+        Effect.forkChild(Effect.forEach(Array(count).keys(), () => start(bench), { concurrency: "unbounded" }))
+      const busy = Effect.gen(function* () {
+        control.gate.closeUnsafe()
+        const runs = yield* startAll(8)
+        yield* settle
+        yield* TestClock.adjust("10 millis")
+        control.gate.openUnsafe()
+        yield* Fiber.join(runs)
+        yield* settle
+        control.transactions.length = 0
+      })
+      yield* busy
+      yield* Fiber.join(yield* startAll(1))
+      assert.deepStrictEqual(control.transactions, [2])
+
+      control.isShared = true
+      yield* busy
+      const some = yield* startAll(5)
+      yield* settle
+      assert.deepStrictEqual(control.transactions, [])
+      // three quarters of what was carried out before
+      const one = yield* startAll(1)
+      yield* Fiber.join(some)
+      yield* Fiber.join(one)
+      assert.deepStrictEqual(control.transactions, [12])
+
+      yield* busy
+      const few = yield* startAll(2)
+      yield* settle
+      yield* TestClock.adjust("9 millis")
+      yield* settle
+      assert.deepStrictEqual(control.transactions, [])
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(few)
+      assert.deepStrictEqual(control.transactions, [4])
+      // little was carried out that time
+      yield* Fiber.join(yield* startAll(1))
+      assert.deepStrictEqual(control.transactions, [4, 2])
     })
   )
 

@@ -123,6 +123,8 @@ export interface Hints {
   readonly hints: Stream.Stream<Hint>
   /** Tells the others what was committed. `before` are the workers as they were. */
   readonly committed: (changes: Changes, before: ReadonlyMap<string, WorkerRecord>) => void
+  /** Whether others use the database now, as far as is heard of. */
+  readonly areOthers: () => boolean
   /** Tells the others where a worker is served. */
   readonly tell: (hint: Hint & { readonly _tag: "WorkerServed" }) => void
   /** Tells the others, and those who hear hints here, that something may have been committed. */
@@ -213,6 +215,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     hints: Stream.fromPubSub(heard),
+    areOthers: () => others.size > 0,
     committed: (changes, before) => {
       if (others.size === 0) return
       waiting.add(changes, before)

@@ -80,6 +80,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     now,
     hints: hints.hints,
     tell: hints.tell,
+    isShared: hints.areOthers,
     lanes: lanesOf(poolSize),
     transact: transact.make(
       lanes,
