@@ -18,7 +18,7 @@ export interface Machine {
 }
 
 /** `processes` is how many the throughput is measured with. */
-export const inspect = (processes: 2 | 3, servers: number, { durability, store }: Database): Machine => ({
+export const inspect = (processes: 2 | 3, { durability, store }: Database): Machine => ({
   kagzi: version,
   cpu: cpus()[0]?.model.trim() ?? "unknown",
   cores: availableParallelism(),
@@ -26,10 +26,7 @@ export const inspect = (processes: 2 | 3, servers: number, { durability, store }
   platform: `${process.platform} ${process.arch}`,
   node: process.version,
   load_before: Math.round((loadavg()[0] ?? 0) * 10) / 10,
-  processes: [
-    servers === 1 ? "a server process" : `${servers} server processes, for each`,
-    processes === 2 ? "one process with the worker and the client" : "a worker process and a client process"
-  ].join(servers === 1 ? " and " : " "),
+  processes: `a server process and ${processes === 2 ? "one process with the worker and the client" : "a worker process and a client process"}`,
   store,
   durability
 })

@@ -18,6 +18,7 @@ import { memory, start } from "./scenarios/footprint.ts"
 import { long } from "./scenarios/long.ts"
 import { payloads } from "./scenarios/payloads.ts"
 import { recovery } from "./scenarios/recovery.ts"
+import { servers } from "./scenarios/servers.ts"
 import { scaling } from "./scenarios/scaling.ts"
 import { type Options, speed } from "./scenarios/speed.ts"
 import { timers } from "./scenarios/timers.ts"
@@ -25,11 +26,12 @@ import { full, quick } from "./sizes.ts"
 
 /** Reported together, in this order. */
 const speeds = ["throughput", "latency", "sequential"]
-const others = { timers, recovery, scaling, long, payloads, memory, start }
+const others = { timers, recovery, servers, scaling, long, payloads, memory, start }
 const names = [...speeds, ...Object.keys(others)]
 
 /** What is measured unless it is said. */
-const standard = (store: "sqlite" | "postgres") => names.filter((name) => store === "sqlite" || name !== "scaling")
+const standard = (store: "sqlite" | "postgres") =>
+  names.filter((name) => name !== (store === "sqlite" ? "servers" : "scaling"))
 
 const flags = {
   scenario: Flag.String("scenario").pipe(
@@ -58,12 +60,12 @@ const flags = {
   ),
   servers: Flag.Int("servers").pipe(
     Flag.withMetavar("n"),
-    Flag.withDescription("Measure throughput with so many servers on one PostgreSQL database"),
+    Flag.withDescription("Measure the scenario servers with up to so many"),
     Flag.filter(
-      (n) => n >= 1,
-      () => "a number above 0"
+      (n) => n >= 2,
+      () => "a number above 1"
     ),
-    Flag.withDefault(1)
+    Flag.withDefault(2)
   ),
   json: Flag.Boolean("json").pipe(Flag.withDescription("A line of JSON for each scenario"), Flag.withDefault(false)),
   markdown: Flag.Boolean("markdown").pipe(Flag.withDescription("Tables for a page"), Flag.withDefault(false)),
@@ -83,7 +85,7 @@ const measureAll = Effect.fnUntraced(function* (
   wanted: ReadonlySet<string>,
   { json, markdown }: Output
 ) {
-  const machine = inspect(options.processes, options.servers, yield* Database)
+  const machine = inspect(options.processes, yield* Database)
   const settings = options.repeat === 1 ? "measured once" : `medians of ${options.repeat}`
   const format = json ? toJson : markdown ? toMarkdown : toText
   const print = (report: Report) => Console.log(format(report))
@@ -113,7 +115,7 @@ const bench = Command.make(
     if (store === "postgres" && wanted.has("scaling")) {
       return yield* new UsageError({ message: "only SQLite databases are filled for the scenario scaling" })
     }
-    if (store === "sqlite" && servers > 1) {
+    if (store === "sqlite" && wanted.has("servers")) {
       return yield* new UsageError({ message: "a SQLite file has one server; several need --store postgres" })
     }
     const options: Options = {
@@ -121,7 +123,7 @@ const bench = Command.make(
       repeat,
       processes: processes === "2" ? 2 : 3,
       servers,
-      name: ["kagzi", ...(store === "postgres" ? ["(pg)"] : []), ...(servers > 1 ? [`× ${servers}`] : [])].join(" ")
+      name: store === "postgres" ? "kagzi (pg)" : "kagzi"
     }
     const measuring = measureAll(options, wanted, { json, markdown })
     yield* store === "sqlite" ? measuring : Effect.scoped(Effect.provideServiceEffect(measuring, Database, postgres))

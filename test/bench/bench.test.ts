@@ -36,21 +36,24 @@ describe("npm run bench", () => {
   )
 
   it.live(
-    "measures the same on PostgreSQL, with two servers on one database",
+    "measures the same on PostgreSQL, and one server and two on one database",
     () =>
       Effect.gen(function* () {
-        const scenarios = "throughput,latency,sequential,recovery"
-        const { code, complaints, lines } = yield* bench(
-          ...["--json", "--store", "postgres", "--servers", "2", "--scenario", scenarios]
-        )
+        const scenarios = "throughput,latency,sequential,recovery,servers"
+        const { code, complaints, lines } = yield* bench(...["--json", "--store", "postgres", "--scenario", scenarios])
         assert.strictEqual(code, 0, complaints)
-        const [first, { machine }, recovery] = lines.map((line) => JSON.parse(line))
+        const [first, { machine }, recovery, servers] = lines.map((line) => JSON.parse(line))
         assert.deepStrictEqual(Object.keys(first), ["name", ...speed])
-        assert.strictEqual(first.name, "kagzi (pg) × 2")
+        assert.strictEqual(first.name, "kagzi (pg)")
         for (const field of speed) assert.isAbove(first[field], 0, field)
         assert.match(machine.store, /^PostgreSQL \d/)
         assert.match(machine.durability, /^fsync=on, synchronous_commit=on, full_page_writes=on/)
         assert.strictEqual(recovery.name, "kagzi recovery")
+        assert.strictEqual(servers.name, "kagzi servers")
+        const [one, two] = servers.rows
+        assert.include(one, { servers: 1, ratio: 1 })
+        assert.strictEqual(two.servers, 2)
+        for (const row of [one, two]) assert.isAbove(row.workflows_per_s, 0)
       }),
     60_000
   )
@@ -59,7 +62,7 @@ describe("npm run bench", () => {
     Effect.gen(function* () {
       const [servers, unknown, scaling] = yield* Effect.all(
         [
-          bench("--servers", "2"),
+          bench("--scenario", "servers"),
           bench("--scenario", "speed,latency"),
           bench("--store", "postgres", "--scenario", "scaling")
         ],
