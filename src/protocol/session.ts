@@ -115,8 +115,6 @@ export interface Session {
   readonly isOpen: () => boolean
   /** Whether a command would open a stream at once, if there is none; false between attempts to do so. */
   readonly isReady: () => boolean
-  /** Whether there is a stream and the server has answered a command on it that was sent so many milliseconds ago. */
-  readonly heardWithin: (millis: number) => boolean
 }
 
 /** Sends a command and waits for its answer. */

@@ -44,7 +44,7 @@ export interface Options {
   /** The largest payload that the server takes, in bytes. */
   readonly maxPayloadBytes: number
   /** Whether the leases can be taken for good without asking. */
-  readonly isTrusted: () => boolean
+  readonly isTrusted: (held: Held) => boolean
   readonly now: () => number
   /** Draws random bytes for ids. */
   readonly draw: (size: number) => Uint8Array
@@ -191,7 +191,7 @@ export const make = (options: Options): Commands => {
 
   const beginAhead: Commands["beginAhead"] = (held, step) => {
     if (step.kind !== "FUNCTION" || !isSmall(step.input) || tasks.get(held) === undefined) return undefined
-    if (!options.isTrusted()) return undefined
+    if (!options.isTrusted(held)) return undefined
     if (step.retryPolicy !== undefined && RetryPolicy.problem(step.retryPolicy) !== undefined) return undefined
     const made = firstAttempt(held, step, newId())
     const begun = remember(held, made)

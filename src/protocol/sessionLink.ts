@@ -1,6 +1,6 @@
 /** A worker's connection for one task queue over a session: registration, signs of life, notices. */
 import { Clock, Effect, Fiber, Queue, Result, type Scope } from "effect"
-import type { HeartbeatResponse } from "../../gen/kagzi/v1/worker_pb.ts"
+import type { HeartbeatResponse, PollTaskResponse } from "../../gen/kagzi/v1/worker_pb.ts"
 import { RandomBytes } from "../ids.ts"
 import type { KagziError } from "../KagziError.ts"
 import * as codec from "./codec.ts"
@@ -8,6 +8,7 @@ import type { Held, Notice, WorkerLink, WorkerOptions } from "./Protocol.ts"
 import { isLost } from "./retry.ts"
 import type { Services } from "./services.ts"
 import {
+  type Command,
   giveBack,
   type Member,
   request,
@@ -21,6 +22,12 @@ import * as SessionCommands from "./sessionCommands.ts"
 import * as Tasks from "./sessionTasks.ts"
 import { farewell } from "./unaryCommands.ts"
 import { isForgotten, noticesOf, registered, registration } from "./unaryLink.ts"
+
+/**
+ * A run that comes so soon after it was claimed, in milliseconds, has not been taken back. Servers do that with what the
+ * worker does not name seconds later.
+ */
+const promptMillis = 1_000
 
 const register = Effect.fnUntraced(function* (session: Session, options: WorkerOptions) {
   const event = yield* request(session, "once", { case: "register", value: registration(options) })
@@ -56,6 +63,13 @@ export const connect =
       /** The capacity that the server was told on the present stream, and whether it has answered there. */
       let told: number | undefined
       let isHeard = false
+      /** Signs of life without an answer that tell which runs the worker holds. */
+      const underWay = new Set<Reply>()
+      const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+      /** How far the monotonic clock is ahead of the server's time, or less. Milliseconds. */
+      let ahead: number | undefined
+      /** Leases are at least as long as two heartbeats take, in milliseconds. */
+      const shortestLease = 2 * intervalMillis
       let watcher: Fiber.Fiber<void> | undefined
 
       const forget = () => {
@@ -78,28 +92,57 @@ export const connect =
         fork(Effect.logWarning("A message of the server can't be read", why))
       }
 
-      const presence: Reply = {
-        answered: (event) => {
-          if (event.case !== "heard") return
-          isHeard = true
-          heard(event.value)
-        },
-        failed: (error) => {
-          if (error._tag === "Unusable") return
-          if (isForgotten(error)) forget()
-          else if (!isLost(error)) fork(Effect.logWarning("A heartbeat was refused", error))
+      /** Says that the worker is there, and that it holds these runs and no others if they are told. */
+      const present = (command: Command, held?: ReadonlyArray<Held>) => {
+        const sentAt = monotonic()
+        const reply: Reply = {
+          answered: (event) => {
+            underWay.delete(reply)
+            if (event.case !== "heard") return
+            isHeard = true
+            heard(event.value, sentAt, held ?? [])
+          },
+          failed: (error) => {
+            underWay.delete(reply)
+            if (error._tag === "Unusable") return
+            if (isForgotten(error)) forget()
+            else if (!isLost(error)) fork(Effect.logWarning("A heartbeat was refused", error))
+          }
         }
+        if (held !== undefined) underWay.add(reply)
+        session.send("presence", command, 0, reply)
       }
 
-      const heard = (reply: HeartbeatResponse) => {
+      const heard = (reply: HeartbeatResponse, sentAt: number, held: ReadonlyArray<Held>) => {
         const read = noticesOf(reply)
         if (Result.isFailure(read)) return unreadable(read.failure)
         for (const notice of read.success) if ("held" in notice) gone(notice._tag, notice.held)
         drain(reply.shouldDrain)
+        if (reply.now === undefined) return
+        const now = codec.readTimestamp(reply.now, "now")
+        if (Result.isFailure(now)) return unreadable(now.failure)
+        ahead = sentAt - now.success
+        for (const of of held) {
+          const run = tasks.get(of)
+          if (run !== undefined) run.goodUntil = sentAt + shortestLease
+        }
+      }
+
+      /**
+       * Until when the lease of a run is good that has just come, however long it took to come. A sign of life that does
+       * not name it may end its lease, though not at once.
+       */
+      const goodUntil = ({ claimedAt }: PollTaskResponse): number => {
+        if (ahead === undefined || underWay.size > 0 || claimedAt === undefined) return Number.NEGATIVE_INFINITY
+        const read = codec.readTimestamp(claimedAt, "claimed_at")
+        if (Result.isFailure(read)) return Number.NEGATIVE_INFINITY
+        const claimed = read.success + ahead
+        return monotonic() < claimed + promptMillis ? claimed + shortestLease : Number.NEGATIVE_INFINITY
       }
 
       const serve = (resumes: boolean) => {
         told = tasks.capacity()
+        const held = resumes ? tasks.all() : undefined
         const value = {
           workerId,
           namespace: options.namespace,
@@ -107,9 +150,9 @@ export const connect =
           workflowTypes: [...options.workflowTypes],
           capacity: codec.int32(told),
           resumes,
-          heldRuns: resumes ? tasks.all().map(codec.held) : []
+          heldRuns: (held ?? []).map(codec.held)
         }
-        session.send("presence", { case: "serve", value }, 0, presence)
+        present({ case: "serve", value }, held)
       }
 
       const tasks = Tasks.make({
@@ -127,6 +170,7 @@ export const connect =
         suspend: () => {
           told = undefined
           isHeard = false
+          underWay.clear()
         },
         forget,
         news: (news) => {
@@ -136,7 +180,7 @@ export const connect =
               if (task === undefined) return
               const lease = codec.safeNumber(task.leaseEpoch, "lease_epoch")
               if (Result.isFailure(lease)) return unreadable(lease.failure)
-              tasks.add({ runId: task.runId, lease: lease.success }, task)
+              tasks.add({ runId: task.runId, lease: lease.success }, task, goodUntil(task))
               if (tasks.isWaiting()) watcher ??= fork(watching)
               return
             }
@@ -167,8 +211,8 @@ export const connect =
           yield* Effect.sleep(intervalMillis)
           // on a new stream the worker says by itself how things are
           if (told === undefined || forgotten) continue
-          const value = { workerId, reportsRuns: true, heldRuns: tasks.held().map(codec.held) }
-          session.send("presence", { case: "heartbeat", value }, 0, presence)
+          const held = tasks.held()
+          present({ case: "heartbeat", value: { workerId, reportsRuns: true, heldRuns: held.map(codec.held) } }, held)
         }
       })
 
@@ -188,7 +232,7 @@ export const connect =
         workerId,
         tasks,
         maxPayloadBytes,
-        isTrusted: () => isHeard && session.heardWithin(2 * intervalMillis),
+        isTrusted: (held) => isHeard && monotonic() < (tasks.get(held)?.goodUntil ?? Number.NEGATIVE_INFINITY),
         now: () => clock.currentTimeMillisUnsafe(),
         draw: yield* RandomBytes
       })

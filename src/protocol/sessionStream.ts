@@ -81,8 +81,6 @@ interface Stream {
   /** Fails with the reason to leave the stream. */
   readonly cut: Deferred.Deferred<never, KagziError.KagziError>
   heardAt: number | undefined
-  /** When the latest of the commands was sent that have been answered. */
-  answeredUpTo: number
   /** Whether something came of it. */
   progress: boolean
 }
@@ -224,7 +222,6 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     const answered = (at: Stream, { event, id }: SessionEvent) => {
       const command = unanswered.get(id)
       if (command === undefined || command.sentAt === undefined) return
-      at.answeredUpTo = Math.max(at.answeredUpTo, command.sentAt)
       if (event.case !== "error") {
         at.progress ||= command.kind !== "presence"
         drop(command)
@@ -342,7 +339,6 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
           openedAt: now(),
           cut: Deferred.makeUnsafe(),
           heardAt: undefined,
-          answeredUpTo: Number.NEGATIVE_INFINITY,
           progress: false
         }
         opened(at)
@@ -419,7 +415,6 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
         if (members.get(member.workerId) === member) members.delete(member.workerId)
       },
       isOpen: () => stream !== undefined,
-      isReady: () => !closed && (stream !== undefined || runner === undefined),
-      heardWithin: (millis) => stream !== undefined && now() - stream.answeredUpTo < millis
+      isReady: () => !closed && (stream !== undefined || runner === undefined)
     }
   })

@@ -23,6 +23,8 @@ export interface Taken extends Held {
   /** When it came, and then when it was polled. Milliseconds since the epoch. */
   since: number
   polled: boolean
+  /** Until then the lease is good for certain, by the monotonic clock; milliseconds. */
+  goodUntil: number
 }
 
 interface Waiting {
@@ -50,7 +52,7 @@ export interface Options {
 
 export interface Tasks {
   /** A run has come. */
-  readonly add: (held: Held, task: PollTaskResponse) => void
+  readonly add: (held: Held, task: PollTaskResponse, goodUntil: number) => void
   /** Waits for the next run. */
   readonly poll: Effect.Effect<PollTaskResponse>
   readonly offer: (room: number, held: number) => void
@@ -135,11 +137,12 @@ export const make = (options: Options): Tasks => {
   })
 
   return {
-    add: (held, task) => {
+    add: (held, task, goodUntil) => {
       const known = taken.get(held.runId)
       if (known !== undefined) remove(known)
       const [take] = polls
-      const run = { ...held, steps: new Map<string, Begun>(), since: options.now(), polled: take !== undefined }
+      const steps = new Map<string, Begun>()
+      const run = { ...held, steps, since: options.now(), polled: take !== undefined, goodUntil }
       taken.set(held.runId, run)
       if (take === undefined) {
         queue.push({ run, task })

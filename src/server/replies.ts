@@ -25,12 +25,13 @@ export const registered = (
     maxPayloadBytes: int32(maxPayloadBytes)
   })
 
-export const heard = ({ cancelled, lost, shouldDrain }: Reply["Heartbeat"]): HeartbeatResponse =>
+export const heard = ({ cancelled, lost, shouldDrain }: Reply["Heartbeat"], now?: number): HeartbeatResponse =>
   create(HeartbeatResponseSchema, {
     accepted: true,
     shouldDrain,
     lostRuns: lost.map(held),
-    cancelledRuns: cancelled.map(held)
+    cancelledRuns: cancelled.map(held),
+    ...(now === undefined ? {} : { now: timestamp(now) })
   })
 
 /** A run for a worker, with the first page of its history. */

@@ -16,7 +16,7 @@ export const started = (id: number, runId: string): Event => ({
   event: { case: "started", value: { runId, alreadyExists: false } }
 })
 
-export const heard = (id: number): Event => ({ id, event: { case: "heard", value: { accepted: true } } })
+export const heard = (id: number): Event => ({ id, event: { case: "heard", value: { accepted: true, now: at } } })
 
 export const done = (id: number): Event => ({ id, event: { case: "done", value: {} } })
 
@@ -35,7 +35,7 @@ export const result = (id: number, runId: string): Event => ({
   event: { case: "result", value: { workflow: { runId, namespace, status: 4, createdAt: at } } }
 })
 
-export const task = (n: number, lease = 1): Event => ({
+export const task = (n: number, lease = 1, claimedAt = at): Event => ({
   event: {
     case: "task",
     value: {
@@ -45,7 +45,7 @@ export const task = (n: number, lease = 1): Event => ({
         workflowType: "order",
         leaseEpoch: BigInt(lease),
         workflow: { runId: runOf(n), namespace, taskQueue: "orders", workflowType: "order", status: 2, createdAt: at },
-        claimedAt: at
+        claimedAt
       }
     }
   }
@@ -98,9 +98,15 @@ export const begunAhead = (link: WorkerLink, run: Held, name: string) => {
 }
 
 /** Polls, which asks the server for one more run, and hands the run over. */
-export const polled = Effect.fnUntraced(function* (link: WorkerLink, stream: Stream, n: number, lease = 1) {
+export const polled = Effect.fnUntraced(function* (
+  link: WorkerLink,
+  stream: Stream,
+  n: number,
+  lease = 1,
+  claimedAt = at
+) {
   const polling = yield* Effect.forkChild(link.poll, { startImmediately: true })
   const { id } = yield* stream.expect("serve")
-  stream.answer(heard(id), task(n, lease))
+  stream.answer(heard(id), task(n, lease, claimedAt))
   return Option.getOrThrow(yield* Fiber.join(polling))
 })

@@ -2,18 +2,22 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { ErrorCode } from "../../gen/kagzi/v1/common_pb.ts"
 import * as KagziError from "../../src/KagziError.ts"
-import { json } from "../contract/protocolRequests.ts"
+import type { Held } from "../../src/protocol/Protocol.ts"
+import { json, startRequest } from "../contract/protocolRequests.ts"
 import { serve } from "./scripted.ts"
 import {
+  at,
   begun,
   begunAhead,
   completed,
   connected,
   done,
   heard,
+  namespace,
   polled,
   refused,
   runOf,
+  started,
   step,
   task,
   workerId
@@ -135,22 +139,55 @@ describe("a worker over a session", () => {
     })
   )
 
-  it.live("waits for the beginning of a step when nothing was answered for long", () =>
+  it.live("waits for the beginning of a step until a sign of life is answered when the lease may have ended", () =>
     Effect.gen(function* () {
       const server = yield* serve()
+      const held: Array<Held> = []
       // a lease is trusted for two intervals of heartbeats
-      const { link, stream } = yield* connected(server, () => [], 1)
+      const { link, protocol, stream } = yield* connected(server, () => held, 1)
       const run = yield* polled(link, stream, 1)
+      held.push(run)
       // the clock is the real one: this lets the two seconds pass
-      yield* Effect.sleep("2100 millis")
+      yield* Effect.sleep("1500 millis")
+      const early = begunAhead(link, run, "early")
+      const { id: first } = yield* stream.expect("heartbeat")
+      const { id: earlyId } = yield* stream.expect("beginStep")
+      yield* Effect.sleep("600 millis")
+      // it says that the server is there, and nothing of how long the lease is good
+      stream.answer(begun(earlyId, early.stepId, "early"))
+      yield* stream.expect("heartbeat")
+      const starting = yield* Effect.forkChild(protocol.start(startRequest(namespace)))
+      const start = yield* stream.expect("startWorkflow")
+      stream.answer(started(start.id, runOf(9)))
+      yield* Fiber.join(starting)
       assert.isUndefined(link.beginAhead(run, step("late")))
       const beginning = yield* Effect.forkChild(link.beginStep(run, step("late")))
-      yield* stream.expect("heartbeat")
-      yield* stream.expect("heartbeat")
       const begin = yield* stream.expect("beginStep")
       assert.isUndefined(beginning.pollUnsafe())
-      stream.answer(begun(begin.id, begin.value.stepId))
+      stream.answer(heard(first), begun(begin.id, begin.value.stepId))
       assert.isTrue((yield* Fiber.join(beginning)).execute)
+      const { id: third } = yield* stream.expect("heartbeat")
+      stream.answer(heard(third))
+      const again = yield* Effect.forkChild(protocol.start(startRequest(namespace)))
+      stream.answer(started((yield* stream.expect("startWorkflow")).id, runOf(8)))
+      yield* Fiber.join(again)
+      begunAhead(link, run, "renewed")
+    })
+  )
+
+  it.live("waits for the beginning of a step of a run that took long to come", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { link, stream } = yield* connected(server, () => [], 1)
+      const late = yield* polled(link, stream, 1, 1, { ...at, seconds: at.seconds - 3n })
+      assert.isUndefined(link.beginAhead(late, step("late")))
+      const early = yield* polled(link, stream, 2)
+      begunAhead(link, early, "early")
+      yield* stream.expect("beginStep")
+      // this sign of life does not name the run that comes before it is answered
+      yield* stream.expect("heartbeat")
+      const doubtful = yield* polled(link, stream, 3)
+      assert.isUndefined(link.beginAhead(doubtful, step("doubtful")))
     })
   )
 

@@ -260,7 +260,7 @@ export class Session {
             if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
             // of those that the worker is letting go of it is told by the answers to that
             const lost = reply.lost.filter(({ runId }) => !this.#leaving.has(runId))
-            return encode.any(id, Events.heard({ ...reply, lost }))
+            return encode.any(id, Events.heard({ ...reply, lost }, now))
           },
           // it was heard of, though that could not be written down
           (error, now) => {
@@ -428,7 +428,7 @@ export class Session {
           this.#serving.set(workerId, serving)
           if (reply.shouldDrain) serving.drain()
         }
-        return this.#encode.any(id, Events.heard(reply))
+        return this.#encode.any(id, Events.heard(reply, now))
       },
       (error) => {
         // what the worker holds is not known here: its client is to say it anew, on another stream

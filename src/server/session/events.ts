@@ -31,7 +31,10 @@ export const registered = (reply: Reply["RegisterWorker"], options: Options, max
   value: Replies.registered(reply, options, maxPayloadBytes)
 })
 
-export const heard = (reply: Reply["Heartbeat"]): Event => ({ case: "heard", value: Replies.heard(reply) })
+export const heard = (reply: Reply["Heartbeat"], now?: number): Event => ({
+  case: "heard",
+  value: Replies.heard(reply, now)
+})
 
 export const deregistered = (reply: Reply["DeregisterWorker"]): Event => ({
   case: "deregistered",
