@@ -6,9 +6,9 @@
  * other, and whatever follows from an answer comes after it. What becomes of a transaction is told in one go, so that
  * two are never told in turns; which of two lanes is told first says nothing of which was first.
  *
- * Of a load that several servers share, each has a part at a time, so that there would be as many times more
- * transactions, each of which costs the database the same. Therefore a busy lane waits for more commands before its next
- * one, no longer than the last one took. A server that has the database to itself does not: it would only be idle.
+ * Servers that share a load would carry out smaller transactions and more of them, each of which costs the database about
+ * the same. Therefore a busy lane waits for more commands before its next transaction, about as long as the last one took,
+ * and some milliseconds at most. Where no other server does anything, that would only be idle.
  */
 import { Cause, Clock, Deferred, Effect, Exit, Option, Random, Result, type Scope } from "effect"
 import * as KagziError from "../KagziError.ts"
@@ -45,8 +45,11 @@ export interface Committer {
 /** A lane is busy that carried out so many commands at a time. */
 const busyCommands = 8
 
-/** What has to be there of all that was carried out and has come meanwhile. The rest may have no more to say. */
+/** What it waits for, of as many as were carried out and have come meanwhile. The rest may have no more to say. */
 const gatheredPart = 0.75
+
+/** A transaction that takes longer was held up, and has let enough commands come. Milliseconds. */
+const longestGathering = 10
 
 interface Settings {
   readonly leaseMillis: number
@@ -176,10 +179,14 @@ export const make = Effect.fnUntraced(function* (
     return Option.isSome(failure) && failure.value.transient
   }
 
+  /** Answers with how many commands were carried out in one transaction. */
   const commit = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>) {
     const exit = yield* Effect.exit(transact(batch))
-    if (Exit.isSuccess(exit)) yield* tell(batch, exit.value)
-    else if (batch.length > 1 && !isTransient(exit.cause)) {
+    if (Exit.isSuccess(exit)) {
+      yield* tell(batch, exit.value)
+      return batch.length
+    }
+    if (batch.length > 1 && !isTransient(exit.cause)) {
       // One command that the database can't take must not fail those beside it.
       for (const submission of batch) {
         const alone = yield* Effect.exit(transact([submission]))
@@ -189,16 +196,17 @@ export const make = Effect.fnUntraced(function* (
     } else {
       yield* refuse(batch, exit.cause)
     }
+    return 0
   })
 
-  /** Carries out what waits in a lane, and answers with how many commands that were. */
+  /** Carries out what waits in a lane. */
   const commitNext = (lane: Lane<Submission>): Effect.Effect<number> => {
     const commitBatch = Effect.suspend(() => {
       const batch = lanes.take(lane, settings.maximumBatch)
-      if (laneCount === 1) return Effect.as(commit(batch), batch.length)
+      if (laneCount === 1) return commit(batch)
       const began = lane.index === commonLane ? each((attempt) => attempt(() => hooks.onBegin(batch))) : Effect.void
       return Effect.ensuring(
-        Effect.as(Effect.andThen(began, commit(batch)), batch.length),
+        Effect.andThen(began, commit(batch)),
         Effect.sync(() => lanes.done(lane))
       )
     })
@@ -213,19 +221,14 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
-  /** Waits for more to carry out together, after so many commands that took so long. */
+  /** Waits for more to carry out together, after a transaction of so many commands that took so long. */
   const gather = (lane: Lane<Submission>, carriedOut: number, tookMillis: number) =>
     Effect.suspend(() => {
-      const wanted = Math.ceil(gatheredPart * (carriedOut + lane.submitted.length))
-      const isEnough = carriedOut < busyCommands || lane.submitted.length >= wanted
-      if (isEnough || store.isShared?.() !== true) return Effect.void
-      lane.wanted = wanted
-      lane.bell.closeUnsafe()
+      const wanted = Math.min(settings.maximumBatch, Math.ceil(gatheredPart * (carriedOut + lane.submitted.length)))
+      if (carriedOut < busyCommands || store.isShared?.() !== true || !lanes.gather(lane, wanted)) return Effect.void
       return Effect.ensuring(
-        Effect.timeoutOption(lane.bell.await, tookMillis),
-        Effect.sync(() => {
-          lane.wanted = 1
-        })
+        Effect.timeoutOption(lane.bell.await, Math.min(tookMillis, longestGathering)),
+        Effect.sync(() => lanes.gathered(lane))
       )
     })
 

@@ -104,7 +104,7 @@ export interface Lane<A> {
   readonly index: number
   /** What waits, in order. */
   readonly submitted: Array<A>
-  /** Rings when as many have come as are wanted. */
+  /** Rings when there are as many as are wanted. */
   readonly bell: Latch.Latch
   wanted: number
 }
@@ -165,6 +165,23 @@ export class Lanes<A extends { readonly command: Command }> {
     return lane.submitted.splice(0, most)
   }
 
+  /**
+   * Has the bell of a lane ring when so many wait there. False where they do already, or what comes would wait elsewhere
+   * because the number of lanes changes.
+   */
+  gather(lane: Lane<A>, wanted: number): boolean {
+    if (lane.submitted.length >= wanted || this.#deferred !== undefined) return false
+    lane.wanted = wanted
+    lane.bell.closeUnsafe()
+    return true
+  }
+
+  /** It rings for whatever comes. */
+  gathered(lane: Lane<A>): void {
+    lane.wanted = 1
+    lane.bell.openUnsafe()
+  }
+
   /** What was taken is carried out. */
   done(lane: Lane<A>): void {
     this.#busy.delete(lane)
@@ -187,6 +204,7 @@ export class Lanes<A extends { readonly command: Command }> {
     if (this.#deferred === undefined) {
       this.#deferred = []
       this.#deferredAt = this.#now()
+      for (const lane of this.all) if (lane.wanted > 1) this.gathered(lane)
     }
     if (this.#busy.size > 0 || this.all.some(({ submitted }) => submitted.length > 0)) return
     this.#inUse = this.#wanted

@@ -342,7 +342,7 @@ export interface Shape {
   readonly hints?: Stream.Stream<Hint>
   /** Tells the other servers what no transaction says; absent like `hints`. */
   readonly tell?: (hint: Hint & { readonly _tag: "WorkerServed" }) => void
-  /** Whether other servers use the database now, as far as is known; absent like `hints`. */
+  /** Whether other servers have written a moment ago, as far as is known; absent like `hints`. */
   readonly isShared?: () => boolean
   /** How many transactions it carries out at the same time; 1 unless told otherwise. */
   readonly lanes?: number

@@ -71,6 +71,30 @@ describe("the group commit", () => {
       // little was carried out that time
       yield* Fiber.join(yield* startAll(1))
       assert.deepStrictEqual(control.transactions, [4, 2])
+
+      control.fuse = () => transient
+      yield* Effect.exit(busy)
+      control.fuse = () => undefined
+      // nothing was
+      yield* Fiber.join(yield* startAll(1))
+      assert.strictEqual(control.transactions.at(-1), 2)
+    })
+  )
+
+  it.effect("waits for no more than go into a transaction", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench({ maximumBatch: 8 })
+      const { control } = bench
+      control.isShared = true
+      control.gate.closeUnsafe()
+      const startAll = (count: number) =>
+        Effect.forkChild(Effect.forEach(Array(count).keys(), () => start(bench), { concurrency: "unbounded" }))
+      const runs = yield* startAll(16)
+      yield* settle
+      yield* TestClock.adjust("10 millis")
+      control.gate.openUnsafe()
+      yield* Fiber.join(runs)
+      assert.deepStrictEqual(control.transactions, [16, 16])
     })
   )
 

@@ -1,10 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
+import type { Latch } from "effect"
 import type { Command } from "../../src/engine/Command.ts"
 import { commonLane, laneOf, Lanes, Pace } from "../../src/engine/lanes.ts"
 
 const runId = (n: number) => `01980000-0000-7000-8000-${String(n).padStart(12, "0")}`
 const find = (n: number): Command => ({ _tag: "FindRun", namespace: "default", runId: runId(n) })
 const cancel = (n: number): Command => ({ _tag: "CancelRun", namespace: "default", runId: runId(n) })
+const isOpen = (latch: Latch.Latch): boolean => {
+  const wasClosed = latch.openUnsafe()
+  if (wasClosed) latch.closeUnsafe()
+  return !wasClosed
+}
 const drain: Command = { _tag: "DrainWorker", workerId: "w" }
 
 describe("lanes", () => {
@@ -48,6 +54,29 @@ describe("lanes", () => {
       lanes.waiting().map(({ index }) => index),
       [laneOf(cancel(1), 4)]
     )
+  })
+
+  it("ring when as many wait as are wanted, or when what comes has to wait elsewhere", () => {
+    const lanes = new Lanes<{ readonly command: Command; readonly n: number }>(4, () => 0)
+    const [common] = lanes.all
+    assert.isTrue(lanes.gather(common!, 2))
+    lanes.push({ command: drain, n: 1 })
+    assert.isFalse(isOpen(common!.bell))
+    lanes.push({ command: drain, n: 2 })
+    assert.isTrue(isOpen(common!.bell))
+    lanes.gathered(common!)
+    assert.isFalse(lanes.gather(common!, 2))
+
+    assert.isTrue(lanes.gather(common!, 3))
+    assert.isFalse(isOpen(common!.bell))
+    lanes.want(4)
+    // it hears that the number is to change, and has to wait for what is in the lane
+    lanes.waiting()
+    assert.isTrue(isOpen(common!.bell))
+    assert.isFalse(lanes.gather(common!, 3))
+    lanes.take(common!, 2)
+    lanes.done(common!)
+    assert.strictEqual(lanes.inUse, 4)
   })
 
   it("stay as many as they are where one of them is held up, and hold nothing else up for that", () => {

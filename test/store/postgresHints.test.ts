@@ -1,6 +1,6 @@
 /** What stores of one database tell each other, and which time they go by. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Queue, Stream } from "effect"
+import { Clock, Effect, Exit, Queue, Scope, Stream } from "effect"
 import type { Changes, Hint, Shape } from "../../src/store/Store.ts"
 import { emptyDatabase, query } from "../support/postgres.ts"
 import { at, endedRun, id, noChanges, noWants, runOf, workerOf } from "../contract/store/fixtures.ts"
@@ -88,6 +88,20 @@ describe("stores of one database", () => {
       assert.isBelow(told.flat().filter(({ _tag }) => _tag === "RunsDue").length, 10)
       yield* write(a, { insertRuns: [runOf(20, { status: "RUNNING", dueAt: at + 80 })] })
       yield* heard.b.untilLast({ _tag: "RunsDue", ...place, dueAt: at + 80 })
+    })
+  )
+
+  it.live("tell what is left when they close, and know of each other while they write", () =>
+    Effect.gen(function* () {
+      const { a, heard, url } = yield* pair
+      const scope = yield* Scope.make()
+      const c = yield* Scope.provide(open(url), scope)
+      assert.isFalse(c.isShared!())
+      // it may not listen yet
+      for (let n = 10; !c.isShared!(); n++) yield* write(a, { insertRuns: [endedRun(n)] })
+      yield* write(c, { insertRuns: [runOf(2, { status: "RUNNING", dueAt: at + 3 })] })
+      yield* Scope.close(scope, Exit.void)
+      yield* heard.b.untilLast({ _tag: "RunsDue", ...place, dueAt: at + 3 })
     })
   )
 

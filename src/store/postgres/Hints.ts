@@ -22,13 +22,19 @@ import { text } from "./values.ts"
 const retryMillis = 250
 
 /**
- * From one notification to the next at least, in milliseconds: each costs the database a commit, and all servers a
- * message. The first after a pause goes at once.
+ * From one round of notifications to the next at least, in milliseconds: each costs the database a commit, and all
+ * servers a message. The first after a pause goes at once.
  */
 const apartMillis = 10
 
-/** How long it may take to tell when leases run out, in milliseconds: no sooner than seconds after they began. */
+/** How long the end of a lease may wait to be told, in milliseconds. Leases last for seconds. */
 const leasesMillis = 1_000
+
+/** Who executes runs tells of something more often than that, since their leases are renewed. Milliseconds. */
+const busyMillis = 3_000
+
+/** How long what was committed last may take to be told before the server stops, in milliseconds. */
+const farewellMillis = 1_000
 
 // A notification is a commit like any other, but need not survive anything: nobody waits for a disk or a standby.
 const notify = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
@@ -95,7 +101,7 @@ class Waiting {
   }
 
   missed(): void {
-    this.take()
+    this.#clear()
     this.#leases.clear()
     this.#note("missed", { _tag: "Missed" })
   }
@@ -106,10 +112,14 @@ class Waiting {
 
   take(): ReadonlyArray<Hint> {
     const taken = [...this.#due.values(), ...this.#freed.values(), ...this.#others.values()]
+    this.#clear()
+    return taken
+  }
+
+  #clear(): void {
     this.#due.clear()
     this.#freed.clear()
     this.#others.clear()
-    return taken
   }
 
   #note(key: string, hint: Hint): void {
@@ -123,8 +133,8 @@ export interface Hints {
   readonly hints: Stream.Stream<Hint>
   /** Tells the others what was committed. `before` are the workers as they were. */
   readonly committed: (changes: Changes, before: ReadonlyMap<string, WorkerRecord>) => void
-  /** Whether others use the database now, as far as is heard of. */
-  readonly areOthers: () => boolean
+  /** Whether others have changed something a moment ago, as far as is heard of. */
+  readonly areOthersBusy: () => boolean
   /** Tells the others where a worker is served. */
   readonly tell: (hint: Hint & { readonly _tag: "WorkerServed" }) => void
   /** Tells the others, and those who hear hints here, that something may have been committed. */
@@ -150,16 +160,31 @@ export const make = Effect.fnUntraced(function* (
   const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
   /** When each of the others was last heard of, by the monotonic clock. */
   const others = new Map<string, number>()
+  /** When one of them last told of something, by the monotonic clock. */
+  let changedAt = Number.NEGATIVE_INFINITY
   let isListening = false
+
+  const tellAll = Effect.suspend(() =>
+    Effect.forEach(
+      encode(sender, waiting.take()),
+      (payload) =>
+        Effect.ignore(read({ sql: notify, params: [text(channel), text(payload)], decode: () => undefined })),
+      { discard: true }
+    )
+  )
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      waiting.addLeases()
+      return waiting.isEmpty ? Effect.void : Effect.timeoutOption(tellAll, farewellMillis)
+    })
+  )
 
   const tell = Effect.gen(function* () {
     yield* bell.await
     // not before it is waited for: what came between two rounds would wait for the next commit
     bell.closeUnsafe()
     // meanwhile the next come together
-    for (const payload of encode(sender, waiting.take())) {
-      yield* Effect.ignore(read({ sql: notify, params: [text(channel), text(payload)], decode: () => undefined }))
-    }
+    yield* tellAll
     yield* Effect.sleep(apartMillis)
   })
   yield* Effect.forkScoped(Effect.forever(tell))
@@ -179,6 +204,7 @@ export const make = Effect.fnUntraced(function* (
       bell.openUnsafe()
     }
     others.set(from, millis())
+    if (hints.some(({ _tag }) => _tag !== "Missed")) changedAt = millis()
     yield* PubSub.publishAll(heard, hints)
   })
 
@@ -215,7 +241,7 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     hints: Stream.fromPubSub(heard),
-    areOthers: () => others.size > 0,
+    areOthersBusy: () => millis() - changedAt < busyMillis,
     committed: (changes, before) => {
       if (others.size === 0) return
       waiting.add(changes, before)

@@ -80,7 +80,7 @@ const make = Effect.fnUntraced(function* (settings: Settings) {
     now,
     hints: hints.hints,
     tell: hints.tell,
-    isShared: hints.areOthers,
+    isShared: hints.areOthersBusy,
     lanes: lanesOf(poolSize),
     transact: transact.make(
       lanes,
