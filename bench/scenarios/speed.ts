@@ -10,7 +10,7 @@ export interface Options {
   readonly repeat: number
   /** With 2 the worker shares the client's process. */
   readonly processes: 2 | 3
-  /** With how many servers on one database the scenario `servers` ends. */
+  /** The most servers that the scenario `servers` measures. */
   readonly servers: number
   /** What stands before the figures. */
   readonly name: string
