@@ -68,8 +68,11 @@ export const connect =
       const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
       /** How far the monotonic clock is ahead of the server's time, or less. Milliseconds. */
       let ahead: number | undefined
-      /** Leases are at least as long as two heartbeats take, in milliseconds. */
-      const shortestLease = 2 * intervalMillis
+      /**
+       * Leases are at least as long as two heartbeats take. Less than that is relied on, since servers may differ in what
+       * the time is. Milliseconds.
+       */
+      const reliedOn = 1.75 * intervalMillis
       let watcher: Fiber.Fiber<void> | undefined
 
       const forget = () => {
@@ -124,7 +127,7 @@ export const connect =
         ahead = sentAt - now.success
         for (const of of held) {
           const run = tasks.get(of)
-          if (run !== undefined) run.goodUntil = sentAt + shortestLease
+          if (run !== undefined) run.goodUntil = sentAt + reliedOn
         }
       }
 
@@ -137,7 +140,7 @@ export const connect =
         const read = codec.readTimestamp(claimedAt, "claimed_at")
         if (Result.isFailure(read)) return Number.NEGATIVE_INFINITY
         const claimed = read.success + ahead
-        return monotonic() < claimed + promptMillis ? claimed + shortestLease : Number.NEGATIVE_INFINITY
+        return monotonic() < claimed + promptMillis ? claimed + reliedOn : Number.NEGATIVE_INFINITY
       }
 
       const serve = (resumes: boolean) => {

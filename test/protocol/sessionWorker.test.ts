@@ -143,11 +143,11 @@ describe("a worker over a session", () => {
     Effect.gen(function* () {
       const server = yield* serve()
       const held: Array<Held> = []
-      // a lease is trusted for two intervals of heartbeats
+      // a lease is relied on for 1.75 intervals of heartbeats
       const { link, protocol, stream } = yield* connected(server, () => held, 1)
       const run = yield* polled(link, stream, 1)
       held.push(run)
-      // the clock is the real one: this lets the two seconds pass
+      // the clock is the real one
       yield* Effect.sleep("1500 millis")
       const early = begunAhead(link, run, "early")
       const { id: first } = yield* stream.expect("heartbeat")
