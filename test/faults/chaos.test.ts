@@ -95,6 +95,7 @@ describe("a trial of broken servers", () => {
             report(outcome)
           )
           assert.include(wrongs(outcome)[0], `Seed ${seed}`)
+          if (promise === 3) assert.include(wrongs(outcome).join("\n"), `"kind":"claims","entry":{"runId":"`)
         }),
       120_000
     )

@@ -45,6 +45,8 @@ export interface Outcome {
   readonly store: Plan.StoreKind
   readonly incidents: ReadonlyArray<Site.Incident>
   readonly violations: ReadonlyArray<Violation>
+  /** What witnesses noted of some runs that violations are of, by their ids. */
+  readonly noted: ReadonlyMap<string, ReadonlyArray<string>>
   /** What went wrong beside the promises. */
   readonly complaints: ReadonlyArray<string>
   readonly runs: number
@@ -66,6 +68,11 @@ export const machinesOf = (store: Plan.StoreKind): Plan.Machines => ({
   servers: numbered("server", store === "postgres" ? 3 : 1),
   workers: numbered("worker", 4)
 })
+
+const uuid = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
+
+/** Of how many runs it is told what was noted. */
+const mostNoted = 3
 
 /** How many times faster runs are than those that are simulated. */
 const pace = 10
@@ -260,25 +267,28 @@ const trial = Effect.fnUntraced(
         message: `${runId} never got on after "${kind}"`
       })
     )
+    const violations = [
+      ...limited.violations,
+      ...findViolations({
+        ledger,
+        final,
+        databaseSkew: 0,
+        clockError,
+        calmAt,
+        scheduledUntil: healedAt,
+        unfinished,
+        lateness
+      }),
+      ...stuck
+    ]
+    const broken = violations.flatMap(({ message }) => message.match(uuid) ?? []).slice(0, mostNoted)
     return {
       seed,
       store,
       incidents: site.incidents,
       complaints: [...site.complaints, ...new Set(complaints), ...removals.complaints],
-      violations: [
-        ...limited.violations,
-        ...findViolations({
-          ledger,
-          final,
-          databaseSkew: 0,
-          clockError,
-          calmAt,
-          scheduledUntil: healedAt,
-          unfinished,
-          lateness
-        }),
-        ...stuck
-      ],
+      violations,
+      noted: Ledger.notesOf(folder, new Set(broken)),
       runs: final.runs.size,
       removed: removals.count,
       steps: final.steps.length,

@@ -34,6 +34,15 @@ export const notes = (folder: string): Notes => {
   }
 }
 
+/** What was noted of each of these runs, in the order of the file. */
+export const notesOf = (folder: string, runIds: ReadonlySet<string>): ReadonlyMap<string, ReadonlyArray<string>> => {
+  const found = new Map(Array.from(runIds, (runId): [string, Array<string>] => [runId, []]))
+  for (const line of existsSync(pathOf(folder)) ? readFileSync(pathOf(folder), "utf8").split("\n") : []) {
+    for (const [runId, lines] of found) if (line.includes(runId)) lines.push(line)
+  }
+  return found
+}
+
 /** Everything so far. Notes of different processes that were taken at the same time may stand in either order. */
 export const read = (folder: string): Ledger => {
   const ledger = new Ledger()

@@ -18,14 +18,15 @@ const atMost = 20
 export const isGood = ({ complaints, violations }: Outcome): boolean => violations.length + complaints.length === 0
 
 /** What was wrong, with the seed; empty where nothing was. */
-export const wrongs = ({ complaints, seed, store, violations }: Outcome): ReadonlyArray<string> =>
+export const wrongs = ({ complaints, noted, seed, store, violations }: Outcome): ReadonlyArray<string> =>
   violations.length + complaints.length === 0
     ? []
     : [
         `Seed ${seed} on ${store} breaks what is promised:`,
         ...violations.slice(0, atMost).map((violation) => `  ${tell(violation)}`),
         ...(violations.length > atMost ? [`  and ${violations.length - atMost} more`] : []),
-        ...complaints.slice(0, atMost).map((what) => `  ${what}`)
+        ...complaints.slice(0, atMost).map((what) => `  ${what}`),
+        ...Array.from(noted, ([runId, lines]) => [`  Noted of ${runId}:`, ...lines.map((line) => `    ${line}`)]).flat()
       ]
 
 export const report = (outcome: Outcome): string => {
