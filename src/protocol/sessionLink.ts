@@ -102,7 +102,8 @@ export const connect =
           answered: (event) => {
             underWay.delete(reply)
             if (event.case !== "heard") return
-            isHeard = true
+            // of a change of capacity alone it is told before what became of the runs
+            if (held !== undefined) isHeard = true
             heard(event.value, sentAt, held ?? [])
           },
           failed: (error) => {
@@ -112,7 +113,10 @@ export const connect =
             else if (!isLost(error)) fork(Effect.logWarning("A heartbeat was refused", error))
           }
         }
-        if (held !== undefined) underWay.add(reply)
+        if (held !== undefined) {
+          underWay.add(reply)
+          tasks.doubtOthers(held)
+        }
         session.send("presence", command, 0, reply)
       }
 
@@ -169,7 +173,10 @@ export const connect =
 
       const member: Member = {
         workerId,
-        resume: () => serve(true),
+        resume: () => {
+          underWay.clear()
+          serve(true)
+        },
         suspend: () => {
           told = undefined
           isHeard = false

@@ -63,6 +63,8 @@ export interface Tasks {
   /** All of that, and runs that it may still be at work on although it does not report them. */
   readonly all: () => ReadonlyArray<Held>
   readonly get: (held: Held) => Taken | undefined
+  /** The server is told of these runs, and may take back others: their leases are not certain from then on. */
+  readonly doubtOthers: (held: ReadonlyArray<Held>) => void
   /** The run is no longer held. Whether it still waited to be polled, so that nobody knows of it. */
   readonly remove: (held: Held) => boolean
   /** Whether a run waits to be polled. */
@@ -163,6 +165,10 @@ export const make = (options: Options): Tasks => {
     },
     all: () => reported(() => true),
     get,
+    doubtOthers: (held) => {
+      const named = new Set(held.map(({ runId }) => runId))
+      for (const run of taken.values()) if (!named.has(run.runId)) run.goodUntil = Number.NEGATIVE_INFINITY
+    },
     remove,
     isWaiting: () => queue.length > 0,
     clear: () => {

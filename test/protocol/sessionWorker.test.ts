@@ -191,6 +191,20 @@ describe("a worker over a session", () => {
     })
   )
 
+  it.live("waits for the beginning of a step of a run that it has told the server nothing of", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { link, stream } = yield* connected(server, () => [], 1)
+      const run = yield* polled(link, stream, 1)
+      const first = yield* stream.expect("heartbeat")
+      assert.lengthOf(first.value.heldRuns, 1)
+      stream.answer(heard(first.id))
+      // nobody has reported it since it was polled
+      assert.lengthOf((yield* stream.expect("heartbeat")).value.heldRuns, 0)
+      assert.isUndefined(link.beginAhead(run, step("doubtful")))
+    })
+  )
+
   it.live("tells the server its capacity when that changes, and not otherwise", () =>
     Effect.gen(function* () {
       const server = yield* serve()
