@@ -37,7 +37,9 @@ export const notes = (folder: string): Notes => {
 /** What was noted of each of these runs, in the order of the file. */
 export const notesOf = (folder: string, runIds: ReadonlySet<string>): ReadonlyMap<string, ReadonlyArray<string>> => {
   const found = new Map(Array.from(runIds, (runId): [string, Array<string>] => [runId, []]))
-  for (const line of existsSync(pathOf(folder)) ? readFileSync(pathOf(folder), "utf8").split("\n") : []) {
+  // as a rule there is none, and the file is large
+  if (runIds.size === 0 || !existsSync(pathOf(folder))) return found
+  for (const line of readFileSync(pathOf(folder), "utf8").split("\n")) {
     for (const [runId, lines] of found) if (line.includes(runId)) lines.push(line)
   }
   return found
