@@ -39,4 +39,39 @@ describe("the time of a PostgreSQL database", () => {
       assert.approximately(yield* difference, ahead + moved, 1)
     }).pipe(Effect.scoped)
   )
+
+  it.effect("is asked for at once when the machine was suspended or its clock was set, and once only", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let asked = 0
+      let passed = 0
+      let set = 0
+      const now = yield* Time.make(() =>
+        Effect.sync(() => {
+          asked++
+          return clock.currentTimeMillisUnsafe() + ahead + passed
+        })
+      ).pipe(
+        Effect.provideService(Clock.Clock, {
+          ...clock,
+          sleep: clock.sleep,
+          monotonicTimeNanosUnsafe: () => BigInt(clock.currentTimeMillisUnsafe()) * 1_000_000n,
+          currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + passed + set
+        })
+      )
+      const difference = Effect.gen(function* () {
+        return (yield* now) - clock.currentTimeMillisUnsafe()
+      })
+      assert.strictEqual(yield* difference, ahead)
+      assert.strictEqual(asked, 3)
+      passed = 60_000
+      assert.strictEqual(yield* difference, ahead + 60_000)
+      assert.strictEqual(yield* difference, ahead + 60_000)
+      assert.strictEqual(asked, 6)
+      set = -7_200_000
+      assert.strictEqual(yield* difference, ahead + 60_000)
+      assert.strictEqual(yield* difference, ahead + 60_000)
+      assert.strictEqual(asked, 9)
+    }).pipe(Effect.scoped)
+  )
 })

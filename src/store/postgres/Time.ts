@@ -28,8 +28,11 @@ export const make = Effect.fnUntraced(function* <E>(
 ): Effect.fn.Return<Effect.Effect<number>, E, Scope.Scope> {
   const clock = yield* Clock.Clock
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / nanosPerMilli
+  /** Changes when the wall clock is set, and when the machine is suspended: then the monotonic clock stands still. */
+  const difference = () => clock.currentTimeMillisUnsafe() - monotonic()
   let offset = 0
   let latest = 0
+  let known = difference()
 
   const sample = Effect.gen(function* () {
     const asked = monotonic()
@@ -47,17 +50,24 @@ export const make = Effect.fnUntraced(function* <E>(
     return best
   })
   // What agrees with an answer stays as it is: one that was slow to come, of a busy server, says little.
-  const refresh = Effect.map(best, ({ least, most }) => {
-    offset = Math.min(Math.max(offset, least), most)
+  const refresh = Effect.suspend(() => {
+    const asked = difference()
+    return Effect.map(best, ({ least, most }) => {
+      offset = Math.min(Math.max(offset, least), most)
+      known = asked
+    })
   })
 
   const { least, most } = yield* best
   offset = (least + most) / 2
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(refreshMillis), Effect.ignore(refresh))))
 
-  return Effect.sync(() => {
+  const now = Effect.sync(() => {
     const now = Math.floor(monotonic() + offset)
     if (now > latest || latest - now > setMillis) latest = now
     return latest
   })
+  return Effect.suspend(() =>
+    Math.abs(difference() - known) > setMillis ? Effect.andThen(Effect.ignore(refresh), now) : now
+  )
 })
