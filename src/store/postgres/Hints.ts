@@ -170,7 +170,7 @@ export const make = Effect.fnUntraced(function* (
       (payload) =>
         Effect.ignore(read({ sql: notify, params: [text(channel), text(payload)], decode: () => undefined })),
       { discard: true }
-    )
+    ).pipe(Effect.onInterrupt(() => Effect.sync(() => waiting.missed())))
   )
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
