@@ -81,6 +81,8 @@ export interface Heartbeat {
   readonly held?: ReadonlyArray<Held>
   /** `held` is everything: nothing else is on its way to the worker. */
   readonly resumes?: boolean
+  /** Which of its client's streams this comes over, counted from 1. */
+  readonly stream?: number
 }
 
 export interface DeregisterWorker {

@@ -54,6 +54,7 @@ const longestGathering = 10
 interface Settings {
   readonly leaseMillis: number
   readonly staleMillis: number
+  readonly heartbeatMillis: number
   readonly maximumBatch: number
 }
 
@@ -114,7 +115,8 @@ export const make = Effect.fnUntraced(function* (
     lanes.push({ command: { _tag: "ReleaseRun", namespace, runId, lease }, random: 0, answer: () => {} })
 
   const transact = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>) {
-    const at = { now: yield* store.now, leaseMillis: settings.leaseMillis, staleMillis: settings.staleMillis }
+    const { heartbeatMillis, leaseMillis, staleMillis } = settings
+    const at = { now: yield* store.now, leaseMillis, staleMillis, heartbeatMillis }
     const wants = wantsOf(
       batch.map(({ command }) => command),
       at

@@ -32,7 +32,11 @@ export const expireWorkers = (
       )
       const overdueAt = silentSince + staleMillis
       if (overdueAt > now) yield* Effect.sleep(overdueAt - now)
-      else yield* committer.execute({ _tag: "ExpireWorkers" })
+      else {
+        const { expired } = yield* committer.execute({ _tag: "ExpireWorkers" })
+        // it was heard of meanwhile, or may be silent for longer
+        if (expired === 0) yield* Effect.sleep(retryMillis)
+      }
     })
     const lost = Effect.andThen(
       Effect.sync(() => {

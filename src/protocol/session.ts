@@ -111,6 +111,8 @@ export interface Session {
   readonly replace: (sent: Sent, command: Command, reply: Reply) => boolean
   readonly join: (member: Member) => void
   readonly leave: (member: Member) => void
+  /** How many streams there were, with the present one. */
+  readonly streams: () => number
   /** Whether there is a stream, as far as is known. */
   readonly isOpen: () => boolean
   /** Whether a command would open a stream at once, if there is none; false between attempts to do so. */

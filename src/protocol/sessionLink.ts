@@ -4,6 +4,7 @@ import type { HeartbeatResponse, PollTaskResponse } from "../../gen/kagzi/v1/wor
 import { RandomBytes } from "../ids.ts"
 import type { KagziError } from "../KagziError.ts"
 import * as codec from "./codec.ts"
+import { LeaseTrust, type Sign } from "./leaseTrust.ts"
 import type { Held, Notice, WorkerLink, WorkerOptions } from "./Protocol.ts"
 import { isLost } from "./retry.ts"
 import type { Services } from "./services.ts"
@@ -22,12 +23,6 @@ import * as SessionCommands from "./sessionCommands.ts"
 import * as Tasks from "./sessionTasks.ts"
 import { farewell } from "./unaryCommands.ts"
 import { isForgotten, noticesOf, registered, registration } from "./unaryLink.ts"
-
-/**
- * A run that comes so soon after it was claimed, in milliseconds, has not been taken back. Servers do that with what the
- * worker does not name seconds later.
- */
-const promptMillis = 1_000
 
 const register = Effect.fnUntraced(function* (session: Session, options: WorkerOptions) {
   const event = yield* request(session, "once", { case: "register", value: registration(options) })
@@ -60,19 +55,9 @@ export const connect =
       }
       let forgotten = false
       let draining = false
-      /** The capacity that the server was told on the present stream, and whether it has answered there. */
+      /** The capacity that the server was told on the present stream. */
       let told: number | undefined
-      let isHeard = false
-      /** Signs of life without an answer that tell which runs the worker holds. */
-      const underWay = new Set<Reply>()
-      const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
-      /** How far the monotonic clock is ahead of the server's time, or less. Milliseconds. */
-      let ahead: number | undefined
-      /**
-       * Leases are at least as long as two heartbeats take. Less than that is relied on, since servers may differ in what
-       * the time is. Milliseconds.
-       */
-      const reliedOn = 1.75 * intervalMillis
+      const trust = new LeaseTrust(clock, intervalMillis)
       let watcher: Fiber.Fiber<void> | undefined
 
       const forget = () => {
@@ -97,54 +82,52 @@ export const connect =
 
       /** Says that the worker is there, and that it holds these runs and no others if they are told. */
       const present = (command: Command, held?: ReadonlyArray<Held>) => {
-        const sentAt = monotonic()
+        const sign = held === undefined ? undefined : trust.sent()
+        const ended = () => {
+          if (sign !== undefined) trust.ended(sign)
+        }
+        if (held !== undefined) tasks.doubtOthers(held)
         const reply: Reply = {
           answered: (event) => {
-            underWay.delete(reply)
+            ended()
             if (event.case !== "heard") return
+            heard(event.value)
             // of a change of capacity alone it is told before what became of the runs
-            if (held !== undefined) isHeard = true
-            heard(event.value, sentAt, held ?? [])
+            if (sign !== undefined) renewed(event.value, sign, held ?? [])
           },
           failed: (error) => {
-            underWay.delete(reply)
+            ended()
             if (error._tag === "Unusable") return
             if (isForgotten(error)) forget()
             else if (!isLost(error)) fork(Effect.logWarning("A heartbeat was refused", error))
           }
         }
-        if (held !== undefined) {
-          underWay.add(reply)
-          tasks.doubtOthers(held)
-        }
         session.send("presence", command, 0, reply)
       }
 
-      const heard = (reply: HeartbeatResponse, sentAt: number, held: ReadonlyArray<Held>) => {
+      const heard = (reply: HeartbeatResponse) => {
         const read = noticesOf(reply)
         if (Result.isFailure(read)) return unreadable(read.failure)
         for (const notice of read.success) if ("held" in notice) gone(notice._tag, notice.held)
         drain(reply.shouldDrain)
+      }
+
+      /** The leases were renewed of the runs that a sign of life named, but for those that are gone by now. */
+      const renewed = (reply: HeartbeatResponse, sign: Sign, held: ReadonlyArray<Held>) => {
         if (reply.now === undefined) return
         const now = codec.readTimestamp(reply.now, "now")
         if (Result.isFailure(now)) return unreadable(now.failure)
-        ahead = sentAt - now.success
+        const goodUntil = trust.answered(sign, now.success)
         for (const of of held) {
           const run = tasks.get(of)
-          if (run !== undefined) run.goodUntil = sentAt + reliedOn
+          if (run !== undefined) run.goodUntil = goodUntil
         }
       }
 
-      /**
-       * Until when the lease of a run is good that has just come, however long it took to come. A sign of life that does
-       * not name it may end its lease, though not at once.
-       */
       const goodUntil = ({ claimedAt }: PollTaskResponse): number => {
-        if (ahead === undefined || underWay.size > 0 || claimedAt === undefined) return Number.NEGATIVE_INFINITY
+        if (claimedAt === undefined) return Number.NEGATIVE_INFINITY
         const read = codec.readTimestamp(claimedAt, "claimed_at")
-        if (Result.isFailure(read)) return Number.NEGATIVE_INFINITY
-        const claimed = read.success + ahead
-        return monotonic() < claimed + promptMillis ? claimed + reliedOn : Number.NEGATIVE_INFINITY
+        return Result.isFailure(read) ? Number.NEGATIVE_INFINITY : trust.goodUntil(read.success)
       }
 
       const serve = (resumes: boolean) => {
@@ -157,7 +140,8 @@ export const connect =
           workflowTypes: [...options.workflowTypes],
           capacity: codec.int32(told),
           resumes,
-          heldRuns: (held ?? []).map(codec.held)
+          heldRuns: (held ?? []).map(codec.held),
+          stream: session.streams()
         }
         present({ case: "serve", value }, held)
       }
@@ -174,13 +158,12 @@ export const connect =
       const member: Member = {
         workerId,
         resume: () => {
-          underWay.clear()
+          trust.reset()
           serve(true)
         },
         suspend: () => {
           told = undefined
-          isHeard = false
-          underWay.clear()
+          trust.reset()
         },
         forget,
         news: (news) => {
@@ -222,7 +205,11 @@ export const connect =
           // on a new stream the worker says by itself how things are
           if (told === undefined || forgotten) continue
           const held = tasks.held()
-          present({ case: "heartbeat", value: { workerId, reportsRuns: true, heldRuns: held.map(codec.held) } }, held)
+          const heldRuns = held.map(codec.held)
+          present(
+            { case: "heartbeat", value: { workerId, reportsRuns: true, heldRuns, stream: session.streams() } },
+            held
+          )
         }
       })
 
@@ -242,7 +229,7 @@ export const connect =
         workerId,
         tasks,
         maxPayloadBytes,
-        isTrusted: (held) => isHeard && monotonic() < (tasks.get(held)?.goodUntil ?? Number.NEGATIVE_INFINITY),
+        isTrusted: (held) => trust.isCertain(tasks.get(held)?.goodUntil ?? Number.NEGATIVE_INFINITY),
         now: () => clock.currentTimeMillisUnsafe(),
         draw: yield* RandomBytes
       })

@@ -103,6 +103,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
     let outbox: Array<Pending> = []
     let flushing = false
     let stream: Stream | undefined
+    let streams = 0
     let runner: Fiber.Fiber<void> | undefined
     let closed = false
     let lastId = 0
@@ -274,6 +275,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
 
     const opened = (at: Stream) => {
       stream = at
+      streams++
       outbox = []
       for (const member of members.values()) member.resume()
       for (const command of unanswered.values()) if (command.kind !== "presence") put(command)
@@ -414,6 +416,7 @@ export const make = (options: Options): Effect.Effect<Session, never, Scope.Scop
       leave: (member) => {
         if (members.get(member.workerId) === member) members.delete(member.workerId)
       },
+      streams: () => streams,
       isOpen: () => stream !== undefined,
       isReady: () => !closed && (stream !== undefined || runner === undefined)
     }

@@ -23,7 +23,7 @@ export interface Taken extends Held {
   /** When it came, and then when it was polled. Milliseconds since the epoch. */
   since: number
   polled: boolean
-  /** Until then the lease is good for certain, by the monotonic clock; milliseconds. */
+  /** Until then the lease is good for certain, as `LeaseTrust` has it. */
   goodUntil: number
 }
 

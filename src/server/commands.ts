@@ -122,7 +122,7 @@ export const registerWorker = (request: RegisterRequest, { newId }: Making): Rea
 }
 
 export const heartbeat = (
-  request: Pick<HeartbeatRequest, "workerId" | "reportsRuns" | "heldRuns">
+  request: Pick<HeartbeatRequest, "workerId" | "reportsRuns" | "heldRuns" | "stream">
 ): Read<Command.Heartbeat> =>
   Result.flatMap(readUuid(request.workerId, "worker_id"), (workerId) =>
     Result.flatMap(Result.all(request.heldRuns.map(codec.readHeld)), (held) => {
@@ -131,7 +131,12 @@ export const heartbeat = (
         "held_runs"
       )
       return problem === undefined
-        ? Result.succeed({ _tag: "Heartbeat", workerId, ...(request.reportsRuns ? { held } : {}) })
+        ? Result.succeed({
+            _tag: "Heartbeat",
+            workerId,
+            ...(request.reportsRuns ? { held } : {}),
+            ...(request.stream === 0 ? {} : { stream: request.stream })
+          })
         : fail(problem)
     })
   )

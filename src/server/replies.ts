@@ -9,14 +9,13 @@ import {
   RegisterResponseSchema
 } from "../../gen/kagzi/v1/worker_pb.ts"
 import type { Reply } from "../engine/Command.ts"
-import type { Options, Task } from "../engine/Engine.ts"
+import type { Task } from "../engine/Engine.ts"
 import { held, int32, int64, payload, timestamp } from "../protocol/codec.ts"
 import { stepRecord, workflow } from "../protocol/codecRun.ts"
 import * as Pages from "./pages.ts"
 
 export const registered = (
-  { workerId }: Reply["RegisterWorker"],
-  { heartbeatMillis }: Options,
+  { heartbeatMillis, workerId }: Reply["RegisterWorker"],
   maxPayloadBytes: number
 ): RegisterResponse =>
   create(RegisterResponseSchema, {

@@ -101,6 +101,10 @@ export interface WorkerRecord extends WorkerKey {
   readonly workflowTypeConcurrency: Readonly<Record<string, number>>
   readonly registeredAt: number
   readonly lastHeartbeatAt: number
+  /** How often it was told to show signs of life when it registered. */
+  readonly heartbeatMillis: number
+  /** The latest of its client's streams over which it was heard of, counted from 1; 0 if none was named. */
+  readonly stream: number
 }
 
 /** What a batch needs to see. Everything named is loaded; what does not exist is missing from `Rows`. */

@@ -147,7 +147,7 @@ export const additions = {
     RegisterRequest: 1000 instance_id string
     RegisterResponse: 1000 max_payload_bytes int32
     PollTaskResponse: 1000 lease_epoch int64; 1001 workflow Workflow; 1002 history r StepRecord; 1003 history_page_token string; 1004 claimed_at TS
-    HeartbeatRequest: 1000 reports_runs bool; 1001 held_runs r HeldRun
+    HeartbeatRequest: 1000 reports_runs bool; 1001 held_runs r HeldRun; 1002 stream uint32
     HeartbeatResponse: 1000 lost_runs r HeldRun; 1001 cancelled_runs r HeldRun; 1002 now TS
     BeginStepRequest: 1000 sleep DUR; 1001 sleep_until TS; 1002 step_id string; 1003 output Payload
     BeginStepResponse: 1000 record StepRecord
@@ -186,7 +186,7 @@ export const additions = {
     OpenSessionRequest: 1 commands r SessionCommand
     OpenSessionResponse: 1 events r SessionEvent
     SessionCommand: 1 id uint32; 2 lease_epoch int64; 10 register command/RegisterRequest; 11 serve command/ServeRequest; 12 heartbeat command/HeartbeatRequest; 13 deregister command/DeregisterRequest; 20 begin_step command/BeginStepRequest; 21 complete_step command/CompleteStepRequest; 22 fail_step command/FailStepRequest; 23 cancel_step command/CancelStepRequest; 24 suspend_run command/SuspendRunRequest; 25 release_run command/ReleaseRunRequest; 26 complete_workflow command/CompleteWorkflowRequest; 27 fail_workflow command/FailWorkflowRequest; 30 start_workflow command/StartWorkflowRequest; 31 await_result command/AwaitResultRequest; 32 abandon command/AbandonRequest
-    ServeRequest: 1 worker_id string; 2 namespace string; 3 task_queue string; 4 workflow_types r string; 5 capacity int32; 6 resumes bool; 7 held_runs r HeldRun
+    ServeRequest: 1 worker_id string; 2 namespace string; 3 task_queue string; 4 workflow_types r string; 5 capacity int32; 6 resumes bool; 7 held_runs r HeldRun; 8 stream uint32
     AbandonRequest: 1 id uint32
     SessionEvent: 1 id uint32; 2 error event/ErrorDetail; 3 done event/DoneEvent; 10 registered event/RegisterResponse; 11 heard event/HeartbeatResponse; 12 deregistered event/DeregisterResponse; 20 step event/StepEvent; 21 suspended event/SuspendRunResponse; 30 started event/StartWorkflowResponse; 31 result event/AwaitResultResponse; 40 task event/TaskEvent; 41 lost event/LostEvent; 42 drain event/DrainEvent; 43 forgotten event/ForgottenEvent
     DoneEvent:

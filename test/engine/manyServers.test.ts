@@ -215,7 +215,8 @@ describe("servers of one database", () => {
         monotonicTimeNanosUnsafe: () => real.monotonicTimeNanosUnsafe(),
         sleep: (duration) => real.sleep(duration)
       })
-      const at = (millis: number) => Effect.provideService(server({ leaseMillis: 2_000 }), Clock.Clock, skewed(millis))
+      const at = (millis: number) =>
+        Effect.provideService(server({ leaseMillis: 2_000, heartbeatMillis: 1_000 }), Clock.Clock, skewed(millis))
       const slow = yield* at(-600_000)
       const fast = yield* at(600_000)
       const before = real.currentTimeMillisUnsafe()

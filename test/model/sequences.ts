@@ -278,7 +278,7 @@ export const followsTheModel = Effect.fnUntraced(function* (store: Shape, seed: 
   const script = new Script(chance)
   const { model } = script
   const send = Effect.fnUntraced(function* (commands: ReadonlyArray<Command>) {
-    const at = { now: model.now, leaseMillis, staleMillis: 30_000 }
+    const at = { now: model.now, leaseMillis, staleMillis: 30_000, heartbeatMillis: 10_000 }
     const wants = wantsOf(commands, at)
     const submitted = commands.map((command) => ({ command, random: 0.5 }))
     return yield* store.transact(wants, (rows) => {

@@ -265,6 +265,23 @@ describe("a worker over a session", () => {
     })
   )
 
+  it.live("numbers the streams over which it shows that it lives", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { stream } = yield* connected(server, () => [], 1)
+      assert.strictEqual((yield* stream.expect("heartbeat")).value.stream, 1)
+      stream.end()
+      for (const number of [2, 3]) {
+        const next = yield* server.accept
+        const serving = yield* next.expect("serve")
+        assert.strictEqual(serving.value.stream, number)
+        next.answer(heard(serving.id))
+        assert.strictEqual((yield* next.expect("heartbeat")).value.stream, number)
+        next.end()
+      }
+    })
+  )
+
   it.live("passes on what the server says of a worker", () =>
     Effect.gen(function* () {
       const server = yield* serve()

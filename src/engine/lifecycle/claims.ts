@@ -68,7 +68,7 @@ const isTaken = (run: RunRecord, now: number): boolean => run.status === "RUNNIN
 export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumstances): Decision<Reply["ClaimRun"]> => {
   if (command.limit < 1) return invalid("limit must be 1 or more")
   return Result.map(claimant(set, command), (worker) => {
-    Workers.seen(set, worker, at.now)
+    Workers.seen(set, worker, at)
     const runs: Array<Claimed> = []
     let exhausted = true
     for (const runId of set.candidates(command)) {
@@ -96,7 +96,7 @@ export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumst
         status: "RUNNING",
         workerId: worker.workerId,
         leaseEpoch: run.leaseEpoch + 1,
-        dueAt: at.now + at.leaseMillis,
+        dueAt: Leases.endOf(worker, at),
         claimedAt: at.now,
         startedAt: run.startedAt ?? at.now,
         attempts: Math.max(1, run.attempts),

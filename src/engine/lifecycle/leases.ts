@@ -1,7 +1,7 @@
 /** Who may write to a run. */
 import { Result } from "effect"
 import { isTerminal } from "../../Run.ts"
-import type { RunRecord, StepRecord } from "../../store/Store.ts"
+import type { RunRecord, StepRecord, WorkerRecord } from "../../store/Store.ts"
 import { type Decision, leaseLost, notFound, wrongStatus } from "./failures.ts"
 import type { WorkingSet } from "./WorkingSet.ts"
 
@@ -13,7 +13,22 @@ export interface Circumstances {
   readonly leaseMillis: number
   /** How long a worker may be silent before it counts as gone. */
   readonly staleMillis: number
+  /** How often workers that register are told to show signs of life. */
+  readonly heartbeatMillis: number
 }
+
+/**
+ * The later of two times, the first of which was noted by a server that may have been ahead of this one by so much. What
+ * is further ahead was noted before the clock was set back.
+ */
+export const later = (noted: number, time: number, byAtMost: number): number =>
+  noted <= time + byAtMost ? Math.max(noted, time) : time
+
+/**
+ * The shortest lease and patience that a worker may rely on, with whichever server: servers may be told of different
+ * ones. Milliseconds.
+ */
+export const leastMillis = ({ heartbeatMillis }: Pick<WorkerRecord, "heartbeatMillis">): number => 2 * heartbeatMillis
 
 interface OfRun {
   readonly namespace: string
@@ -58,6 +73,16 @@ export const findHeld = (set: WorkingSet, command: UnderLease): Decision<RunReco
 export const findStep = (set: WorkingSet, run: RunRecord, stepId: string): Decision<StepRecord> => {
   const step = set.step(stepId)
   return step === undefined || step.runId !== run.runId ? notFound("step", stepId) : Result.succeed(step)
+}
+
+/** When the lease ends of a run that a worker is given or holds now. */
+export const endOf = (worker: WorkerRecord, at: Circumstances): number =>
+  at.now + Math.max(at.leaseMillis, leastMillis(worker))
+
+/** The run with its lease renewed. A server that comes late cuts nothing short. */
+export const renewed = (run: RunRecord, worker: WorkerRecord, at: Circumstances): RunRecord => {
+  const end = endOf(worker, at)
+  return { ...run, dueAt: later(run.dueAt ?? end, end, end - at.now) }
 }
 
 /** The run without a holder, claimable at that time. */

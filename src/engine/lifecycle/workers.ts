@@ -20,12 +20,26 @@ import type { WorkingSet } from "./WorkingSet.ts"
 /** A run that a worker does not say it holds may still be on its way to it for so long. */
 const handOverMillis = 5_000
 
-/** Signs of life are stored this coarsely, so that a busy worker's polls don't each write its row. */
+/**
+ * Polls of a busy worker don't each write its row: they are stored this coarsely, in milliseconds, and no coarser than
+ * by this part of how long it may be silent. What it relies on leaves twice as much.
+ */
 const seenMillis = 1_000
+const seenPart = 1 / 16
+
+const silenceOf = (worker: WorkerRecord, at: Leases.Circumstances): number =>
+  Math.max(at.staleMillis, Leases.leastMillis(worker))
+
+/** The worker, heard of now. */
+const heardOf = (worker: WorkerRecord, at: Leases.Circumstances): WorkerRecord => ({
+  ...worker,
+  lastHeartbeatAt: Leases.later(worker.lastHeartbeatAt, at.now, silenceOf(worker, at))
+})
 
 /** Notes a sign of life. */
-export const seen = (set: WorkingSet, worker: WorkerRecord, now: number): void => {
-  if (now - worker.lastHeartbeatAt >= seenMillis) set.putWorker({ ...worker, lastHeartbeatAt: now })
+export const seen = (set: WorkingSet, worker: WorkerRecord, at: Leases.Circumstances): void => {
+  const coarse = Math.min(seenMillis, seenPart * silenceOf(worker, at))
+  if (at.now - worker.lastHeartbeatAt >= coarse) set.putWorker(heardOf(worker, at))
 }
 
 /** Makes all runs that a worker holds claimable at once. */
@@ -64,7 +78,9 @@ export const registerWorker = (
       workerId: known?.workerId ?? command.workerId,
       status: "ONLINE",
       registeredAt: known?.registeredAt ?? at.now,
-      lastHeartbeatAt: at.now
+      lastHeartbeatAt: at.now,
+      heartbeatMillis: at.heartbeatMillis,
+      stream: 0
     })
   })
 }
@@ -98,7 +114,7 @@ const renewHeld = (
     // with an earlier lease it says nothing of whether the run has come back to it
     if (isCurrent) reached.add(entry.runId)
     if (isCurrent && !isForfeited(set, run, at.now)) {
-      set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
+      set.putRun(Leases.renewed(run, worker, at))
     } else if (run !== undefined && isTerminal(run.status) && wasStopped(run)) {
       cancelled.push(entry)
     } else {
@@ -118,16 +134,19 @@ export const heartbeat = (
   command: Heartbeat,
   at: Leases.Circumstances
 ): Decision<Reply["Heartbeat"]> =>
-  Result.map(find(set, command.workerId), (worker) => {
-    set.putWorker({ ...worker, lastHeartbeatAt: at.now })
+  Result.flatMap(find(set, command.workerId), (worker) => {
+    const stream = command.stream ?? worker.stream
+    // from a server that stood still, or through one: it would take back what has come to the worker since
+    if (stream < worker.stream) return refused(`Worker ${worker.workerId} was heard of over a later stream`)
+    set.putWorker({ ...heardOf(worker, at), stream })
     const shouldDrain = worker.status === "DRAINING"
     if (command.held !== undefined) {
-      return { shouldDrain, ...renewHeld(set, worker, command, at) }
+      return Result.succeed({ shouldDrain, ...renewHeld(set, worker, command, at) })
     }
     for (const run of set.runsOf(worker.workerId)) {
-      if (!isForfeited(set, run, at.now)) set.putRun({ ...run, dueAt: at.now + at.leaseMillis })
+      if (!isForfeited(set, run, at.now)) set.putRun(Leases.renewed(run, worker, at))
     }
-    return { shouldDrain, lost: [], cancelled: [] }
+    return Result.succeed({ shouldDrain, lost: [], cancelled: [] })
   })
 
 /** `drained` says whether the worker holds no run any more. */
@@ -140,10 +159,10 @@ export const deregisterWorker = (
   if (worker === undefined) return notFound("worker", command.workerId)
   if (worker.status === "OFFLINE") return Result.succeed({ drained: true })
   if (command.drain) {
-    set.putWorker({ ...worker, status: "DRAINING", lastHeartbeatAt: at.now })
+    set.putWorker({ ...heardOf(worker, at), status: "DRAINING" })
     return Result.succeed({ drained: set.runsOf(worker.workerId).length === 0 })
   }
-  set.putWorker({ ...worker, status: "OFFLINE", lastHeartbeatAt: at.now })
+  set.putWorker({ ...heardOf(worker, at), status: "OFFLINE" })
   releaseRuns(set, worker.workerId, at.now)
   return Result.succeed({ drained: true })
 }
@@ -163,7 +182,7 @@ export const expireWorkers = (
 ): Decision<Reply["ExpireWorkers"]> => {
   let expired = 0
   for (const worker of Array.from(set.workers())) {
-    if (worker.status === "OFFLINE" || worker.lastHeartbeatAt > at.now - at.staleMillis) continue
+    if (worker.status === "OFFLINE" || worker.lastHeartbeatAt > at.now - silenceOf(worker, at)) continue
     set.putWorker({ ...worker, status: "OFFLINE" })
     // as lost as by a lease that ran out, and a run that takes its worker down with it must not do so for ever
     for (const run of set.runsOf(worker.workerId)) {

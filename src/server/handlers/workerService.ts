@@ -19,7 +19,7 @@ const register = entry(
   Effect.fnUntraced(function* (request) {
     const engine = yield* Engine
     const worker = yield* engine.execute(yield* requestedCommand((making) => Commands.registerWorker(request, making)))
-    return registered(worker, engine.options, yield* MaxPayloadBytes)
+    return registered(worker, yield* MaxPayloadBytes)
   })
 )
 

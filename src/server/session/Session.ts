@@ -50,6 +50,8 @@ const bytesOf = (command: Command): number => {
 /** With these a worker lets go of a run. */
 const letsGo: ReadonlySet<Command["_tag"]> = new Set(["SuspendRun", "ReleaseRun", "CompleteRun", "FailRun"])
 
+const leaseKey = ({ lease, runId }: { readonly runId: string; readonly lease?: number }): string => `${lease} ${runId}`
+
 /** A worker whose first word on this stream is being carried out. */
 interface Resuming {
   latest: Served
@@ -62,7 +64,7 @@ export class Session {
   readonly #encode = makeEncoder()
   readonly #serving = new Map<string, Serving>()
   readonly #resuming = new Map<string, Resuming>()
-  /** Runs that their workers let go of by commands that are not answered yet. */
+  /** Leases that their workers let go of by commands that are not answered yet. */
   readonly #leaving = new Set<string>()
   /** Commands that wait for a result, by their ids, and how to take them back. */
   readonly #waits = new Registry<number, () => void>()
@@ -246,7 +248,7 @@ export class Session {
         return undefined
       case "register":
         return this.#carryOut(id, Commands.registerWorker(command.value, making), (reply) =>
-          encode.any(id, Events.registered(reply, this.#needs.engine.options, this.#needs.maxPayloadBytes))
+          encode.any(id, Events.registered(reply, this.#needs.maxPayloadBytes))
         )
       case "serve":
         return this.#serve(id, command.value)
@@ -259,7 +261,7 @@ export class Session {
             this.#heard(workerId, now)
             if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
             // of those that the worker is letting go of it is told by the answers to that
-            const lost = reply.lost.filter(({ runId }) => !this.#leaving.has(runId))
+            const lost = reply.lost.filter((held) => !this.#leaving.has(leaseKey(held)))
             return encode.any(id, Events.heard({ ...reply, lost }, now))
           },
           // it was heard of, though that could not be written down
@@ -294,7 +296,7 @@ export class Session {
       return this.#refusal(id, read.failure)
     }
     const command = read.success
-    const leaving = letsGo.has(command._tag) && "runId" in command ? command.runId : undefined
+    const leaving = letsGo.has(command._tag) && "runId" in command ? leaseKey(command) : undefined
     if (leaving !== undefined) this.#leaving.add(leaving)
     const bytes = bytesOf(command)
     this.#unanswered++
@@ -450,7 +452,7 @@ export class Session {
       },
       onLost: (held: Held, ended: boolean) => {
         // another connection may see that the worker let go of it before this one has the answer to that
-        if (!this.#leaving.has(held.runId)) news(Events.lost(workerId, held, ended))
+        if (!this.#leaving.has(leaseKey(held))) news(Events.lost(workerId, held, ended))
       },
       onDrain: () => news(Events.drain(workerId)),
       onForgotten: () => {

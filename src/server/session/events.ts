@@ -11,7 +11,6 @@ import {
 } from "../../../gen/kagzi/v1/session_pb.ts"
 import { DeregisterResponseSchema, HeldRunSchema } from "../../../gen/kagzi/v1/worker_pb.ts"
 import type { Held, Reply } from "../../engine/Command.ts"
-import type { Options } from "../../engine/Engine.ts"
 import type * as KagziError from "../../KagziError.ts"
 import * as codec from "../../protocol/codec.ts"
 import { stepRecord } from "../../protocol/codecRun.ts"
@@ -26,9 +25,9 @@ export const error = (cause: KagziError.KagziError): Event => ({
   value: create(ErrorDetailSchema, codec.errorDetail(detailOf(cause)))
 })
 
-export const registered = (reply: Reply["RegisterWorker"], options: Options, maxPayloadBytes: number): Event => ({
+export const registered = (reply: Reply["RegisterWorker"], maxPayloadBytes: number): Event => ({
   case: "registered",
-  value: Replies.registered(reply, options, maxPayloadBytes)
+  value: Replies.registered(reply, maxPayloadBytes)
 })
 
 export const heard = (reply: Reply["Heartbeat"], now?: number): Event => ({

@@ -236,5 +236,13 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
     name: "removals",
     // runs that are gone while some of their steps are left
     statements: ['CREATE TABLE removals (run_id text COLLATE "C" PRIMARY KEY)']
+  },
+  {
+    name: "presence",
+    // how often workers were told to show signs of life, and over which of their streams they did last
+    statements: [
+      `ALTER TABLE workers ADD COLUMN heartbeat_millis bigint NOT NULL DEFAULT 0,
+        ADD COLUMN stream bigint NOT NULL DEFAULT 0`
+    ]
   }
 ]

@@ -13,7 +13,9 @@ export const workerMutable = [
   "queue_concurrency_limit",
   "workflow_type_concurrency",
   "registered_at",
-  "last_heartbeat_at"
+  "last_heartbeat_at",
+  "heartbeat_millis",
+  "stream"
 ]
 
 export const workerColumns = [
@@ -40,7 +42,9 @@ export type WorkerRow = readonly [
   queueConcurrencyLimit: number | null,
   workflowTypeConcurrency: string,
   registeredAt: number,
-  lastHeartbeatAt: number
+  lastHeartbeatAt: number,
+  heartbeatMillis: number,
+  stream: number
 ]
 
 export const workerMutableValues = (worker: WorkerRecord): Array<Value> => [
@@ -51,7 +55,9 @@ export const workerMutableValues = (worker: WorkerRecord): Array<Value> => [
   orNull(worker.queueConcurrencyLimit),
   toJson(worker.workflowTypeConcurrency),
   worker.registeredAt,
-  worker.lastHeartbeatAt
+  worker.lastHeartbeatAt,
+  worker.heartbeatMillis,
+  worker.stream
 ]
 
 export const workerValues = (worker: WorkerRecord): Array<Value> => [
@@ -78,7 +84,9 @@ export const toWorkerRecord = (row: WorkerRow): WorkerRecord => {
     labels: fromJson(row[9]),
     workflowTypeConcurrency: fromJson(row[11]),
     registeredAt: row[12],
-    lastHeartbeatAt: row[13]
+    lastHeartbeatAt: row[13],
+    heartbeatMillis: row[14],
+    stream: row[15]
   }
   if (row[10] !== null) worker.queueConcurrencyLimit = row[10]
   return worker

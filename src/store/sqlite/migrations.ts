@@ -189,5 +189,10 @@ export const migrations: ReadonlyArray<string> = [
   -- Runs that are gone while some of their steps are left, by the key of their row. As long as there is one, no other run
   -- is removed, and it is not the newest: so its key is not given to a new run.
   CREATE TABLE removals (seq INTEGER PRIMARY KEY);
+  `,
+  `
+  -- how often workers were told to show signs of life, and over which of their streams they did last
+  ALTER TABLE workers ADD COLUMN heartbeat_millis INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE workers ADD COLUMN stream INTEGER NOT NULL DEFAULT 0;
   `
 ]

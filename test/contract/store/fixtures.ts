@@ -197,6 +197,8 @@ export const workerOf = (n: number, over: Partial<WorkerRecord> = {}): WorkerRec
   workflowTypeConcurrency: {},
   registeredAt: at,
   lastHeartbeatAt: at,
+  heartbeatMillis: 10_000,
+  stream: 0,
   ...over
 })
 

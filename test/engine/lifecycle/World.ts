@@ -46,6 +46,8 @@ const orFail = <A>(decision: Decision<A>): A => {
 export class World {
   readonly #store: Shape
   now = 1_700_000_000_000
+  /** Of the server that carries out what comes next. */
+  settings = { leaseMillis: 60_000, staleMillis: 30_000, heartbeatMillis: 10_000 }
   random = 0.5
   changes: Changes | undefined
   #ids = 0
@@ -61,7 +63,7 @@ export class World {
 
   /** Applies commands in one batch. */
   batch(commands: ReadonlyArray<Command>): Decided["replies"] {
-    const at = { now: this.now, leaseMillis: 60_000, staleMillis: 30_000 }
+    const at = { now: this.now, ...this.settings }
     const wants = wantsOf(commands, at)
     const submitted = commands.map((command) => ({ command, random: this.random }))
     const decided = Effect.runSync(
@@ -252,6 +254,6 @@ export interface HeldRun extends OfRun {
 /** The same run for a peer that knows nothing of leases. */
 export const unleased = ({ namespace, runId }: OfRun): OfRun => ({ namespace, runId })
 
-const never = { now: 0, leaseMillis: 0, staleMillis: 0 }
+const never = { now: 0, leaseMillis: 0, staleMillis: 0, heartbeatMillis: 0 }
 
 export const makeWorld = Effect.map(Stores.open, (store) => new World(store))

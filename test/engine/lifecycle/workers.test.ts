@@ -98,6 +98,74 @@ describe("a heartbeat", () => {
     })
   )
 
+  it.effect("that comes over an earlier stream is refused, and takes nothing back", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const workerId = world.register({ instanceId: "i" })
+      const runId = world.start()
+      const run = { runId, lease: Number(world.claim(workerId)?.lease) }
+      const held = [run]
+      world.send({ _tag: "Heartbeat", workerId, held, resumes: true, stream: 2 })
+      world.now += 6_000
+      for (const late of [{ held: [] }, { held: [], resumes: true }, {}]) {
+        refusal(world.try({ _tag: "Heartbeat", workerId, stream: 1, ...late }), "PreconditionFailed", "later stream")
+        assert.strictEqual(world.run(run).status, "RUNNING")
+        assert.strictEqual(world.run(run).dueAt, world.now + 54_000)
+      }
+      assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId, held, stream: 2 }).lost, [])
+      assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId, held, stream: 3 }).lost, [])
+      // of peers that number no streams nothing is known, and who registers may count anew
+      world.send({ _tag: "Heartbeat", workerId, held })
+      refusal(world.try({ _tag: "Heartbeat", workerId, held, stream: 2 }), "PreconditionFailed")
+      assert.strictEqual(world.register({ instanceId: "i" }), workerId)
+      world.send({ _tag: "Heartbeat", workerId, held, stream: 1 })
+    })
+  )
+
+  it.effect("cuts no lease short that was renewed by a server whose time is ahead", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { run, workerId } = world.running()
+      const renewed = () => {
+        world.send({ _tag: "Heartbeat", workerId, held: [run] })
+        return world.run(run).dueAt
+      }
+      world.now += 20_000
+      const end = renewed()
+      world.now -= 1_000
+      assert.strictEqual(renewed(), end)
+      // nor is the worker silent for longer than it is
+      world.now += 30_000
+      assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 0 })
+      assert.strictEqual(renewed(), world.now + 60_000)
+      // the clock was set back
+      world.now -= 3_600_000
+      assert.strictEqual(renewed(), world.now + 60_000)
+      world.now += 30_000
+      assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 1 })
+    })
+  )
+
+  it.effect(
+    "keeps runs for two of the intervals that the worker was told, also with servers that ask for more of them",
+    () =>
+      Effect.gen(function* () {
+        const world = yield* makeWorld
+        const { run, workerId } = world.running()
+        world.settings = { leaseMillis: 2_000, staleMillis: 2_000, heartbeatMillis: 1_000 }
+        const other = world.start()
+        assert.strictEqual(world.claim(workerId)?.run.runId, other)
+        assert.strictEqual(world.run({ runId: other }).dueAt, world.now + 20_000)
+        world.now += 19_000
+        world.send({ _tag: "Heartbeat", workerId, held: [run, { runId: other, lease: 1 }] })
+        assert.strictEqual(world.run({ runId: other }).dueAt, world.now + 20_000)
+        world.now += 19_999
+        assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 0 })
+        world.now += 1
+        assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 1 })
+      })
+  )
+
   it.effect("extends all its runs when the worker does not say which it holds", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld
@@ -122,6 +190,24 @@ describe("a heartbeat", () => {
 })
 
 describe("a worker that goes", () => {
+  it.effect("is not taken for gone before the lease of a run that it claimed has nearly ended", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      world.settings = { leaseMillis: 2_000, staleMillis: 2_000, heartbeatMillis: 1_000 }
+      const workerId = world.register()
+      for (const _ of [1, 2, 3]) {
+        world.now += 100
+        world.claim(workerId)
+      }
+      world.now += 100
+      const runId = world.start()
+      assert.strictEqual(world.claim(workerId)?.run.runId, runId)
+      world.now += 1_750
+      assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 0 })
+      assert.strictEqual(world.run({ runId }).status, "RUNNING")
+    })
+  )
+
   it.effect("gives its runs back at once, or finishes them when it drains", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld

@@ -93,6 +93,8 @@ const types: Readonly<Record<string, Type>> = {
   queue_concurrency_limit: "int4",
   registered_at: "int8",
   last_heartbeat_at: "int8",
+  heartbeat_millis: "int8",
+  stream: "int8",
   enabled: "int2",
   created_at: "int8",
   updated_at: "int8"
