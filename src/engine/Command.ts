@@ -246,6 +246,8 @@ export interface Reply extends ScheduleReply {
   readonly RegisterWorker: WorkerRecord
   readonly Heartbeat: {
     readonly shouldDrain: boolean
+    /** How long the worker may be silent with every server. */
+    readonly patienceMillis: number
     /** Held runs whose lease is gone, and those that were cancelled or terminated. */
     readonly lost: ReadonlyArray<Held>
     readonly cancelled: ReadonlyArray<Held>

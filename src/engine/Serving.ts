@@ -78,6 +78,8 @@ export class Serving {
   readonly #alarm: { readonly interruptUnsafe: () => void }
   readonly #bell = Latch.makeUnsafe()
   readonly #held = new Map<string, number>()
+  /** How long its worker may be silent with every server. */
+  patienceMillis = 0
   #heardAt: number | undefined
   /** Whether its worker was not heard of for so long that it may be gone, or stand still. */
   #isSilent = false
@@ -267,7 +269,7 @@ export class Serving {
   get #silentAt(): number {
     return this.#heardAt === undefined || this.#isSilent
       ? Number.POSITIVE_INFINITY
-      : this.#heardAt + this.#needs.silentMillis
+      : this.#heardAt + Math.max(this.#needs.silentMillis, this.patienceMillis)
   }
 
   #hold(runId: string, lease: number): void {

@@ -77,13 +77,13 @@ export class Servings {
   }
 
   /**
-   * Ends the connections over which their workers have been silent since that time. They may have gone on to another
-   * server, which hears of them, so that nothing else tells that what they are sent here is lost.
+   * Ends the connections over which their workers have been silent for so long, or longer if they may be. They may have
+   * gone on to another server, which hears of them, so that nothing else tells that what they are sent here is lost.
    */
-  replaceSilent(since: number, now: number): void {
+  replaceSilent(staleMillis: number, now: number): void {
     for (const serving of [...this.#byWorker.values()]) {
       serving.heardAt ??= now
-      if (serving.heardAt <= since) serving.replace()
+      if (serving.heardAt <= now - Math.max(staleMillis, serving.patienceMillis)) serving.replace()
     }
   }
 

@@ -243,7 +243,7 @@ export const heed = (needs: Needs): Effect.Effect<never> => {
       }
       for (const { runId } of nextHeld(lookRuns)) held.add(runId)
       if (awaited.size + held.size > 0) bell.openUnsafe()
-      servings.replaceSilent(now - needs.staleMillis, now)
+      servings.replaceSilent(needs.staleMillis, now)
     })
   })
 

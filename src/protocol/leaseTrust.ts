@@ -13,22 +13,34 @@ const promptMillis = 1_000
  */
 const reliedOnHeartbeats = 1.75
 
-/** How many signs of life tell how the worker's clock and the server's compare. Most were answered without delay. */
-const sampleCount = 3
+/** A clock that is found to differ by so much from what it was before was set, or stood still. */
+const setMillis = 1_000
+
+/**
+ * A server that was stopped together with its clocks gives leases that end early, until it has asked the database what
+ * the time is. It does that every few seconds.
+ */
+const doubtMillis = 10_000
 
 /** A sign of life that names the runs which the worker holds. */
 export interface Sign {
   readonly sentAt: number
 }
 
+const clamp = (value: number, least: number, most: number): number => Math.min(Math.max(value, least), most)
+
 export class LeaseTrust {
   readonly #clock: Clock.Clock
   readonly #reliedOn: number
   readonly #underWay = new Set<Sign>()
-  /** How far the worker's clock is ahead of the server's, or less, by each of the latest signs of life. */
-  #ahead: Array<number> = []
   #isHeard = false
-  #offset = Number.NEGATIVE_INFINITY
+  /** By how much the monotonic clock has fallen behind the wall clock, and how they differed then. */
+  #behind = 0
+  #difference = Number.POSITIVE_INFINITY
+  /** How far the worker's time is ahead of the server's. */
+  #least = Number.NEGATIVE_INFINITY
+  #most = Number.POSITIVE_INFINITY
+  #doubtedUntil = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock.Clock, heartbeatMillis: number) {
     this.#clock = clock
@@ -36,19 +48,20 @@ export class LeaseTrust {
   }
 
   /**
-   * The worker's time. It goes on as the monotonic clock does and never falls further behind the wall clock, since that
-   * goes on while the machine is suspended.
+   * The worker's time. It goes on as the monotonic clock does, which stands still while the machine is suspended, and with
+   * the wall clock where that has gone on for longer.
    */
   #now(): number {
     const monotonic = Number(this.#clock.monotonicTimeNanosUnsafe()) / 1_000_000
-    this.#offset = Math.max(this.#offset, this.#clock.currentTimeMillisUnsafe() - monotonic)
-    return monotonic + this.#offset
+    const difference = this.#clock.currentTimeMillisUnsafe() - monotonic
+    if (difference > this.#difference) this.#behind += difference - this.#difference
+    if (difference > this.#difference || difference < this.#difference - setMillis) this.#difference = difference
+    return monotonic + this.#behind
   }
 
   /** There is another stream, or none. Nothing is certain until a sign of life is answered there. */
   reset(): void {
     this.#isHeard = false
-    this.#ahead = []
     this.#underWay.clear()
   }
 
@@ -64,10 +77,18 @@ export class LeaseTrust {
     this.#underWay.delete(sign)
   }
 
-  /** It was carried out at that time of the server. Answers until when the leases of the runs that it names are good. */
-  answered({ sentAt }: Sign, now: number): number {
+  /**
+   * It was carried out at that time of the server, which is answered now. Gives until when the leases of the runs that it
+   * names are good.
+   */
+  answered({ sentAt }: Sign, at: number): number {
+    const now = this.#now()
+    const least = sentAt - at
+    const most = now - at
+    if (least > this.#most + setMillis) this.#doubtedUntil = now + doubtMillis
+    this.#least = clamp(this.#least, least, most)
+    this.#most = clamp(this.#most, least, most)
     this.#isHeard = true
-    this.#ahead = [...this.#ahead.slice(1 - sampleCount), sentAt - now]
     return sentAt + this.#reliedOn
   }
 
@@ -76,13 +97,14 @@ export class LeaseTrust {
    * name it may end its lease, though not at once.
    */
   goodUntil(claimedAt: number): number {
-    if (this.#ahead.length === 0 || this.#underWay.size > 0) return Number.NEGATIVE_INFINITY
-    const claimed = claimedAt + Math.max(...this.#ahead)
+    if (this.#underWay.size > 0) return Number.NEGATIVE_INFINITY
+    const claimed = claimedAt + this.#least
     return this.#now() < claimed + promptMillis ? claimed + this.#reliedOn : Number.NEGATIVE_INFINITY
   }
 
   /** Whether a lease is good for certain that is good until then. */
   isCertain(goodUntil: number): boolean {
-    return this.#isHeard && this.#now() < goodUntil
+    const now = this.#now()
+    return this.#isHeard && this.#doubtedUntil <= now && now < goodUntil
   }
 }

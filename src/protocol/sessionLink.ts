@@ -91,9 +91,8 @@ export const connect =
           answered: (event) => {
             ended()
             if (event.case !== "heard") return
-            heard(event.value)
             // of a change of capacity alone it is told before what became of the runs
-            if (sign !== undefined) renewed(event.value, sign, held ?? [])
+            if (heard(event.value) && sign !== undefined) renewed(event.value, sign, held ?? [])
           },
           failed: (error) => {
             ended()
@@ -105,11 +104,16 @@ export const connect =
         session.send("presence", command, 0, reply)
       }
 
-      const heard = (reply: HeartbeatResponse) => {
+      /** Answers whether it is known which runs are gone. */
+      const heard = (reply: HeartbeatResponse): boolean => {
         const read = noticesOf(reply)
-        if (Result.isFailure(read)) return unreadable(read.failure)
+        if (Result.isFailure(read)) {
+          unreadable(read.failure)
+          return false
+        }
         for (const notice of read.success) if ("held" in notice) gone(notice._tag, notice.held)
         drain(reply.shouldDrain)
+        return true
       }
 
       /** The leases were renewed of the runs that a sign of life named, but for those that are gone by now. */

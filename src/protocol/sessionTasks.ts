@@ -75,6 +75,8 @@ export interface Tasks {
   readonly watch: Effect.Effect<void>
 }
 
+const keyOf = ({ lease, runId }: Held): string => `${lease} ${runId}`
+
 export const make = (options: Options): Tasks => {
   const taken = new Registry<string, Taken>()
   const queue: Array<Waiting> = []
@@ -114,12 +116,13 @@ export const make = (options: Options): Tasks => {
       const run = get(of)
       if (run !== undefined) run.since = now
     }
+    // the worker may still be at work on a run under an earlier lease
     const runs = new Map<string, Held>()
     for (const run of taken.values()) {
       if (run.polled && now - run.since > memory) remove(run)
-      else if (isWanted(run)) runs.set(run.runId, run)
+      else if (isWanted(run)) runs.set(keyOf(run), run)
     }
-    for (const of of held) runs.set(of.runId, of)
+    for (const of of held) runs.set(keyOf(of), of)
     return [...runs.values()]
   }
 
@@ -166,8 +169,8 @@ export const make = (options: Options): Tasks => {
     all: () => reported(() => true),
     get,
     doubtOthers: (held) => {
-      const named = new Set(held.map(({ runId }) => runId))
-      for (const run of taken.values()) if (!named.has(run.runId)) run.goodUntil = Number.NEGATIVE_INFINITY
+      const named = new Set(held.map(keyOf))
+      for (const run of taken.values()) if (!named.has(keyOf(run))) run.goodUntil = Number.NEGATIVE_INFINITY
     },
     remove,
     isWaiting: () => queue.length > 0,

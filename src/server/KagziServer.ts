@@ -8,6 +8,7 @@
  */
 import { Context, Deferred, Duration, Effect, Layer } from "effect"
 import * as Engine from "../engine/Engine.ts"
+import { intervalsRelied } from "../engine/lifecycle/leases.ts"
 import { environment } from "./environment.ts"
 import * as Handlers from "./handlers/index.ts"
 import { makeRequestHandler } from "./http.ts"
@@ -69,7 +70,7 @@ export class KagziServer extends Context.Service<
 >()("kagzi/server/KagziServer") {}
 
 const millis = (value: Duration.Input | undefined, name: string, standard: number, min: number, max: number) => {
-  const given = value === undefined ? standard : Duration.toMillis(Duration.fromInputUnsafe(value))
+  const given = value === undefined ? standard : Math.floor(Duration.toMillis(Duration.fromInputUnsafe(value)))
   return given >= min && given <= max
     ? Effect.succeed(given)
     : Effect.fail(
@@ -103,7 +104,7 @@ export const layerEngine = (options: EngineOptions = {}): Layer.Layer<Engine.Eng
         ["staleAfter", staleMillis]
       ] as const) {
         // One lost heartbeat must not take a live worker's runs away.
-        if (value < 2 * heartbeatMillis) {
+        if (value < intervalsRelied * heartbeatMillis) {
           const message = `${name} (${value / 1000} s) must be at least twice the heartbeatInterval (${heartbeatMillis / 1000} s)`
           return yield* new StartError({ reason: "BadConfig", message })
         }

@@ -10,21 +10,25 @@ import {
 } from "../../gen/kagzi/v1/worker_pb.ts"
 import type { Reply } from "../engine/Command.ts"
 import type { Task } from "../engine/Engine.ts"
+import { intervalsRelied } from "../engine/lifecycle/leases.ts"
 import { held, int32, int64, payload, timestamp } from "../protocol/codec.ts"
 import { stepRecord, workflow } from "../protocol/codecRun.ts"
 import * as Pages from "./pages.ts"
 
 export const registered = (
-  { heartbeatMillis, workerId }: Reply["RegisterWorker"],
+  { patienceMillis, workerId }: Reply["RegisterWorker"],
   maxPayloadBytes: number
 ): RegisterResponse =>
   create(RegisterResponseSchema, {
     workerId,
-    heartbeatIntervalSecs: Math.max(1, Math.floor(heartbeatMillis / 1000)),
+    heartbeatIntervalSecs: Math.max(1, Math.floor(patienceMillis / intervalsRelied / 1000)),
     maxPayloadBytes: int32(maxPayloadBytes)
   })
 
-export const heard = ({ cancelled, lost, shouldDrain }: Reply["Heartbeat"], now?: number): HeartbeatResponse =>
+export const heard = (
+  { cancelled, lost, shouldDrain }: Omit<Reply["Heartbeat"], "patienceMillis">,
+  now?: number
+): HeartbeatResponse =>
   create(HeartbeatResponseSchema, {
     accepted: true,
     shouldDrain,

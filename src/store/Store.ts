@@ -101,8 +101,8 @@ export interface WorkerRecord extends WorkerKey {
   readonly workflowTypeConcurrency: Readonly<Record<string, number>>
   readonly registeredAt: number
   readonly lastHeartbeatAt: number
-  /** How often it was told to show signs of life when it registered. */
-  readonly heartbeatMillis: number
+  /** So long it may be silent, and so long leases last, with every server at least; 0 if it was not told of heartbeats. */
+  readonly patienceMillis: number
   /** The latest of its client's streams over which it was heard of, counted from 1; 0 if none was named. */
   readonly stream: number
 }
@@ -128,8 +128,11 @@ export interface Wants {
   readonly scheduleRuns: ReadonlySet<string>
   /** For each, the slots of that schedule in the interval, both ends included, for which there is a run. */
   readonly slots: ReadonlyArray<{ readonly scheduleId: string; readonly from: number; readonly to: number }>
-  /** All workers not OFFLINE and last heard of at that time or before, with their RUNNING runs. */
-  readonly quietSince?: number
+  /**
+   * All workers not OFFLINE, last heard of at `since` or before and longer ago by `now` than they may be silent, with their
+   * RUNNING runs.
+   */
+  readonly quiet?: { readonly since: number; readonly now: number }
   /**
    * Of those workers, which are in `workers` and `workerRuns` too, the ones that hold a run whose lease ended by `at`: the
    * limits that apply to the runs they hold, as used then.

@@ -8,7 +8,7 @@ const settle = Effect.repeat(Effect.yieldNow, { times: 20 })
 
 /** A store with one worker, which was heard of at the beginning, and what becomes of it. */
 const watch = Effect.fnUntraced(function* () {
-  const store = { heardAt: 0, isDown: false, slowMillis: 0, expired: 0 }
+  const store = { heardAt: 0, isDown: false, slowMillis: 0, expired: 0, isPatient: false, asked: 0 }
   const quietest = Effect.gen(function* () {
     yield* Effect.sleep(store.slowMillis)
     if (store.isDown) return yield* new StoreError({ message: "down", transient: true })
@@ -16,6 +16,8 @@ const watch = Effect.fnUntraced(function* () {
   })
   const execute = () =>
     Effect.sync(() => {
+      store.asked++
+      if (store.isPatient) return { expired: 0 } as never
       store.expired++
       store.heardAt = Number.POSITIVE_INFINITY
       return { expired: 1 } as never
@@ -34,6 +36,19 @@ describe("workers that are not heard of", () => {
       yield* pass(29_999)
       assert.strictEqual(store.expired, 0)
       yield* pass(1)
+      assert.strictEqual(store.expired, 1)
+    })
+  )
+
+  it.effect("are looked at once a second where they may be silent for longer", () =>
+    Effect.gen(function* () {
+      const store = yield* watch()
+      store.isPatient = true
+      for (let n = 0; n < 40; n++) yield* pass(1_000)
+      assert.approximately(store.asked, 10, 1)
+      assert.strictEqual(store.expired, 0)
+      store.isPatient = false
+      yield* pass(1_000)
       assert.strictEqual(store.expired, 1)
     })
   )

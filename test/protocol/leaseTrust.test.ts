@@ -16,6 +16,7 @@ const make = () => {
     monotonicTimeNanosUnsafe: () => BigInt(time.monotonic) * 1_000_000n
   }
   const trust = new LeaseTrust(clock, 10_000)
+  let server = offset
   const pass = (millis: number) => {
     time.monotonic += millis
     time.wall += millis
@@ -25,9 +26,12 @@ const make = () => {
     const sign = trust.sent()
     pass(millis)
     trust.ended(sign)
-    return trust.answered(sign, time.monotonic + offset)
+    return trust.answered(sign, time.monotonic + server)
   }
-  return { time, trust, pass, beat, server: () => time.monotonic + offset }
+  const setServer = (millis: number) => {
+    server += millis
+  }
+  return { time, trust, pass, beat, setServer, server: () => time.monotonic + server }
 }
 
 describe("a lease", () => {
@@ -64,6 +68,29 @@ describe("a lease", () => {
       assert.isFalse(trust.isCertain(goodUntil))
     }
   })
+
+  it("ends in time when the machine was suspended after its clock was set back, and no sooner by clocks that tick apart", () => {
+    const { beat, time, trust } = make()
+    time.wall -= 3_600_000
+    const goodUntil = beat()
+    for (let n = 0; n < 1_000; n++) {
+      time.wall += n % 2 === 0 ? 10 : -10
+      assert.isTrue(trust.isCertain(goodUntil))
+    }
+    time.wall += 17_500
+    assert.isFalse(trust.isCertain(goodUntil))
+  })
+
+  it("is not certain for a while when the server's time has gone back", () => {
+    const { beat, pass, setServer, trust } = make()
+    beat()
+    setServer(-1_001)
+    assert.isFalse(trust.isCertain(beat()))
+    pass(9_999)
+    assert.isFalse(trust.isCertain(beat()))
+    pass(1)
+    assert.isTrue(trust.isCertain(beat()))
+  })
 })
 
 describe("the lease of a run that comes", () => {
@@ -97,17 +124,28 @@ describe("the lease of a run that comes", () => {
     assert.isFalse(isGood(world, claimedAt))
   })
 
-  it("is as certain as the promptest of the last signs of life has it", () => {
+  it("is as certain as the promptest sign of life has it, until the server's time is found to have gone on", () => {
     const world = make()
+    world.beat(1_500)
+    // claimed as long ago, as far as is known
+    assert.isFalse(isGood(world, world.server()))
     world.beat(0)
     world.beat(3_000)
-    world.beat(2_000)
     assert.isTrue(isGood(world, world.server()))
-    world.beat(2_500)
-    // claimed two seconds ago, as far as is known
-    assert.isFalse(isGood(world, world.server()))
+    const before = world.trust.goodUntil(world.server())
+    world.setServer(60_000)
+    world.beat(200)
+    assert.isTrue(isGood(world, world.server()))
+    assert.approximately(world.trust.goodUntil(world.server()), before + 3_200 - 3_000, 1)
+  })
+
+  it("is not certain before a sign of life was answered over the stream that it comes over", () => {
+    const world = make()
+    world.beat()
+    world.trust.sent()
     world.trust.reset()
-    world.beat(0)
+    assert.isFalse(isGood(world, world.server()))
+    world.beat()
     assert.isTrue(isGood(world, world.server()))
   })
 })

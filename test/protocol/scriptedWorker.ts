@@ -11,12 +11,21 @@ export const workerId = "018f3a1e-0000-7000-8000-00000000000a"
 export const runOf = (n: number) => `018f3a1e-0000-7000-8000-${String(n).padStart(12, "0")}`
 export const at = { seconds: 1_700_000_000n, nanos: 0 }
 
+/** The server's time. */
+export const serverNow = () => {
+  const millis = Math.floor(performance.now())
+  return { seconds: at.seconds + BigInt(Math.floor(millis / 1_000)), nanos: (millis % 1_000) * 1_000_000 }
+}
+
 export const started = (id: number, runId: string): Event => ({
   id,
   event: { case: "started", value: { runId, alreadyExists: false } }
 })
 
-export const heard = (id: number): Event => ({ id, event: { case: "heard", value: { accepted: true, now: at } } })
+export const heard = (id: number): Event => ({
+  id,
+  event: { case: "heard", value: { accepted: true, now: serverNow() } }
+})
 
 export const done = (id: number): Event => ({ id, event: { case: "done", value: {} } })
 
@@ -35,7 +44,7 @@ export const result = (id: number, runId: string): Event => ({
   event: { case: "result", value: { workflow: { runId, namespace, status: 4, createdAt: at } } }
 })
 
-export const task = (n: number, lease = 1, claimedAt = at): Event => ({
+export const task = (n: number, lease = 1, claimedAt = serverNow()): Event => ({
   event: {
     case: "task",
     value: {
@@ -103,7 +112,7 @@ export const polled = Effect.fnUntraced(function* (
   stream: Stream,
   n: number,
   lease = 1,
-  claimedAt = at
+  claimedAt?: ReturnType<typeof serverNow>
 ) {
   const polling = yield* Effect.forkChild(link.poll, { startImmediately: true })
   const { id } = yield* stream.expect("serve")

@@ -6,7 +6,7 @@ import type { Held } from "../../src/protocol/Protocol.ts"
 import { json, startRequest } from "../contract/protocolRequests.ts"
 import { serve } from "./scripted.ts"
 import {
-  at,
+  serverNow,
   begun,
   begunAhead,
   completed,
@@ -179,7 +179,7 @@ describe("a worker over a session", () => {
     Effect.gen(function* () {
       const server = yield* serve()
       const { link, stream } = yield* connected(server, () => [], 1)
-      const late = yield* polled(link, stream, 1, 1, { ...at, seconds: at.seconds - 3n })
+      const late = yield* polled(link, stream, 1, 1, { ...serverNow(), seconds: serverNow().seconds - 3n })
       assert.isUndefined(link.beginAhead(late, step("late")))
       const early = yield* polled(link, stream, 2)
       begunAhead(link, early, "early")
@@ -199,8 +199,13 @@ describe("a worker over a session", () => {
       const first = yield* stream.expect("heartbeat")
       assert.lengthOf(first.value.heldRuns, 1)
       stream.answer(heard(first.id))
-      // nobody has reported it since it was polled
-      assert.lengthOf((yield* stream.expect("heartbeat")).value.heldRuns, 0)
+      // nobody has reported it since it was polled, two heartbeats ago or nearly so
+      let beat = yield* stream.expect("heartbeat")
+      if (beat.value.heldRuns.length > 0) {
+        stream.answer(heard(beat.id))
+        beat = yield* stream.expect("heartbeat")
+      }
+      assert.lengthOf(beat.value.heldRuns, 0)
       assert.isUndefined(link.beginAhead(run, step("doubtful")))
     })
   )
@@ -262,6 +267,37 @@ describe("a worker over a session", () => {
         [runOf(1)]
       )
       assert.strictEqual(serving.value.capacity, 1)
+    })
+  )
+
+  it.live("names a run twice that came again while the worker is at work on it, and is told which is gone", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const held: Array<Held> = []
+      const { link, stream } = yield* connected(server, () => held, 1)
+      const old = yield* polled(link, stream, 1)
+      held.push({ runId: old.runId, lease: old.lease })
+      const again = yield* polled(link, stream, 1, 2)
+      stream.end()
+      const next = yield* server.accept
+      const serving = yield* next.expect("serve")
+      assert.sameDeepMembers(
+        serving.value.heldRuns.map(({ leaseEpoch, runId }) => ({ runId, lease: Number(leaseEpoch) })),
+        [
+          { runId: runOf(1), lease: 1 },
+          { runId: runOf(1), lease: 2 }
+        ]
+      )
+      next.answer({
+        id: serving.id,
+        event: {
+          case: "heard",
+          value: { accepted: true, now: serverNow(), lostRuns: [{ runId: runOf(1), leaseEpoch: 1n }] }
+        }
+      })
+      assert.deepStrictEqual(yield* link.notice, { _tag: "Lost", held: { runId: runOf(1), lease: 1 } })
+      assert.isDefined(link.beginAhead(again, step("a")))
+      assert.isUndefined(link.beginAhead(old, step("a")))
     })
   )
 

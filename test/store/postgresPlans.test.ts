@@ -49,7 +49,7 @@ const expected: Readonly<Record<string, readonly [ReadonlyArray<Statement>, Read
   ],
   "runs of workers": [asked({ workerRuns: one }), ["runs_by_worker(worker_id)", "runs_pkey(run_id)", fewRunning]],
   "silent workers and their runs": [
-    asked({ quietSince: at }),
+    asked({ quiet: { since: at, now: at } }),
     [
       "workers_by_heartbeat(last_heartbeat_at)",
       "workers_pkey(worker_id)",

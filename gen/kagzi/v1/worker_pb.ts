@@ -399,7 +399,8 @@ export type RegisterRequest = Message<"kagzi.v1.RegisterRequest"> & {
   workflowTypeConcurrency: WorkflowTypeConcurrency[];
 
   /**
-   * An addition that older peers ignore: keeps two workers of one process on one queue apart.
+   * An addition that older peers ignore: keeps two workers of one process on one queue apart. A client that counts its
+   * streams anew takes another.
    *
    * @generated from field: string instance_id = 1000;
    */
@@ -468,8 +469,8 @@ export type HeartbeatRequest = Message<"kagzi.v1.HeartbeatRequest"> & {
   heldRuns: HeldRun[];
 
   /**
-   * An addition that older peers ignore: which of its client's streams this comes over, counted from 1. What comes over
-   * an earlier one than the worker was heard of since it registered is refused: it says how things were.
+   * An addition that older peers ignore: which of its client's streams this comes over, counted from 1. A sign of life
+   * over an earlier stream than the latest that the worker was heard of over is refused: it is out of date.
    *
    * @generated from field: uint32 stream = 1002;
    */

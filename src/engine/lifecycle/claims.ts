@@ -68,7 +68,7 @@ const isTaken = (run: RunRecord, now: number): boolean => run.status === "RUNNIN
 export const claimRun = (set: WorkingSet, command: ClaimRun, at: Leases.Circumstances): Decision<Reply["ClaimRun"]> => {
   if (command.limit < 1) return invalid("limit must be 1 or more")
   return Result.map(claimant(set, command), (worker) => {
-    Workers.seen(set, worker, at)
+    Workers.seen(set, worker, at.now)
     const runs: Array<Claimed> = []
     let exhausted = true
     for (const runId of set.candidates(command)) {

@@ -17,18 +17,18 @@ export interface Circumstances {
   readonly heartbeatMillis: number
 }
 
-/**
- * The later of two times, the first of which was noted by a server that may have been ahead of this one by so much. What
- * is further ahead was noted before the clock was set back.
- */
-export const later = (noted: number, time: number, byAtMost: number): number =>
-  noted <= time + byAtMost ? Math.max(noted, time) : time
+/** A command may be carried out so late, by a server that stood still. Milliseconds. */
+const lateMillis = 3_600_000
+
+/** The later of two times, the first of which is known. One that is further ahead was noted before the clock was set back. */
+export const later = (known: number, time: number): number =>
+  known <= time + lateMillis ? Math.max(known, time) : time
 
 /**
- * The shortest lease and patience that a worker may rely on, with whichever server: servers may be told of different
- * ones. Milliseconds.
+ * What a worker relies on that was told of an interval: so many of them leases last, and it may be silent, with every
+ * server. Servers may be set differently.
  */
-export const leastMillis = ({ heartbeatMillis }: Pick<WorkerRecord, "heartbeatMillis">): number => 2 * heartbeatMillis
+export const intervalsRelied = 2
 
 interface OfRun {
   readonly namespace: string
@@ -77,12 +77,12 @@ export const findStep = (set: WorkingSet, run: RunRecord, stepId: string): Decis
 
 /** When the lease ends of a run that a worker is given or holds now. */
 export const endOf = (worker: WorkerRecord, at: Circumstances): number =>
-  at.now + Math.max(at.leaseMillis, leastMillis(worker))
+  at.now + Math.max(at.leaseMillis, worker.patienceMillis)
 
-/** The run with its lease renewed. A server that comes late cuts nothing short. */
+/** The run with its lease renewed. A server that comes late, or has shorter leases, cuts nothing short. */
 export const renewed = (run: RunRecord, worker: WorkerRecord, at: Circumstances): RunRecord => {
   const end = endOf(worker, at)
-  return { ...run, dueAt: later(run.dueAt ?? end, end, end - at.now) }
+  return { ...run, dueAt: later(run.dueAt ?? end, end) }
 }
 
 /** The run without a holder, claimable at that time. */

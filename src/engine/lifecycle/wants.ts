@@ -144,7 +144,7 @@ export const wantsOf = (
     scheduleRuns: collected.scheduleRuns,
     slots: collected.firing.map(({ nextFireAt, scheduleId }) => ({ scheduleId, from: nextFireAt, to: at.now })),
     ...(collected.renewing.size > 0 ? { renewals: { workers: collected.renewing, at: at.now } } : {}),
-    ...(collected.expires ? { quietSince: at.now - at.staleMillis } : {}),
+    ...(collected.expires ? { quiet: { since: at.now - at.staleMillis, now: at.now } } : {}),
     claims: Array.from(collected.claims.values(), ({ claim, count }) => ({
       namespace: claim.namespace,
       taskQueue: claim.taskQueue,

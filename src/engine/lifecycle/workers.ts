@@ -20,26 +20,26 @@ import type { WorkingSet } from "./WorkingSet.ts"
 /** A run that a worker does not say it holds may still be on its way to it for so long. */
 const handOverMillis = 5_000
 
-/**
- * Polls of a busy worker don't each write its row: they are stored this coarsely, in milliseconds, and no coarser than
- * by this part of how long it may be silent. What it relies on leaves twice as much.
- */
+/** Polls of a busy worker don't each write its row: they are stored this coarsely, in milliseconds. */
 const seenMillis = 1_000
+
+/** It is no more than this part of what the worker relies on, which makes less of it than an eighth smaller. */
 const seenPart = 1 / 16
 
+/** How long it may be silent. */
 const silenceOf = (worker: WorkerRecord, at: Leases.Circumstances): number =>
-  Math.max(at.staleMillis, Leases.leastMillis(worker))
+  Math.max(at.staleMillis, worker.patienceMillis)
 
 /** The worker, heard of now. */
-const heardOf = (worker: WorkerRecord, at: Leases.Circumstances): WorkerRecord => ({
+const heardOf = (worker: WorkerRecord, now: number): WorkerRecord => ({
   ...worker,
-  lastHeartbeatAt: Leases.later(worker.lastHeartbeatAt, at.now, silenceOf(worker, at))
+  lastHeartbeatAt: Leases.later(worker.lastHeartbeatAt, now)
 })
 
 /** Notes a sign of life. */
-export const seen = (set: WorkingSet, worker: WorkerRecord, at: Leases.Circumstances): void => {
-  const coarse = Math.min(seenMillis, seenPart * silenceOf(worker, at))
-  if (at.now - worker.lastHeartbeatAt >= coarse) set.putWorker(heardOf(worker, at))
+export const seen = (set: WorkingSet, worker: WorkerRecord, now: number): void => {
+  const coarse = Math.min(seenMillis, seenPart * worker.patienceMillis)
+  if (now - worker.lastHeartbeatAt >= coarse) set.putWorker(heardOf(worker, now))
 }
 
 /** Makes all runs that a worker holds claimable at once. */
@@ -61,7 +61,10 @@ const problemOf = (command: RegisterWorker): string | undefined => {
   return undefined
 }
 
-/** Registering again with the same key renews the worker that is there. */
+/**
+ * Registering again with the same key renews the worker that is there. This may be carried out late, when the worker has
+ * long gone on with another server.
+ */
 export const registerWorker = (
   set: WorkingSet,
   command: RegisterWorker,
@@ -72,15 +75,17 @@ export const registerWorker = (
   return Result.map(Namespaces.ensure(set, command.namespace, command.namespaceId, at.now), () => {
     const { _tag, namespaceId, queueConcurrencyLimit, ...told } = command
     const known = set.workerByKey(command)
+    const patienceMillis = Leases.intervalsRelied * at.heartbeatMillis
     return set.putWorker({
       ...told,
       ...(queueConcurrencyLimit === undefined ? {} : { queueConcurrencyLimit }),
       workerId: known?.workerId ?? command.workerId,
       status: "ONLINE",
       registeredAt: known?.registeredAt ?? at.now,
-      lastHeartbeatAt: at.now,
-      heartbeatMillis: at.heartbeatMillis,
-      stream: 0
+      lastHeartbeatAt: known === undefined ? at.now : heardOf(known, at.now).lastHeartbeatAt,
+      patienceMillis: Math.max(patienceMillis, known?.patienceMillis ?? 0),
+      // without an id of its own it may be another life of the worker, which counts its streams anew
+      stream: command.instanceId === "" ? 0 : (known?.stream ?? 0)
     })
   })
 }
@@ -134,19 +139,21 @@ export const heartbeat = (
   command: Heartbeat,
   at: Leases.Circumstances
 ): Decision<Reply["Heartbeat"]> =>
-  Result.flatMap(find(set, command.workerId), (worker) => {
-    const stream = command.stream ?? worker.stream
+  Result.flatMap(find(set, command.workerId), (known) => {
+    const stream = command.stream ?? known.stream
     // from a server that stood still, or through one: it would take back what has come to the worker since
-    if (stream < worker.stream) return refused(`Worker ${worker.workerId} was heard of over a later stream`)
-    set.putWorker({ ...heardOf(worker, at), stream })
+    if (stream < known.stream) return refused(`Worker ${known.workerId} was heard of over a later stream`)
+    // a version that did not note it may have registered the worker
+    const patienceMillis = known.patienceMillis || Leases.intervalsRelied * at.heartbeatMillis
+    const worker = set.putWorker({ ...heardOf(known, at.now), patienceMillis, stream })
     const shouldDrain = worker.status === "DRAINING"
     if (command.held !== undefined) {
-      return Result.succeed({ shouldDrain, ...renewHeld(set, worker, command, at) })
+      return Result.succeed({ shouldDrain, patienceMillis, ...renewHeld(set, worker, command, at) })
     }
     for (const run of set.runsOf(worker.workerId)) {
       if (!isForfeited(set, run, at.now)) set.putRun(Leases.renewed(run, worker, at))
     }
-    return Result.succeed({ shouldDrain, lost: [], cancelled: [] })
+    return Result.succeed({ shouldDrain, patienceMillis, lost: [], cancelled: [] })
   })
 
 /** `drained` says whether the worker holds no run any more. */
@@ -159,10 +166,10 @@ export const deregisterWorker = (
   if (worker === undefined) return notFound("worker", command.workerId)
   if (worker.status === "OFFLINE") return Result.succeed({ drained: true })
   if (command.drain) {
-    set.putWorker({ ...heardOf(worker, at), status: "DRAINING" })
+    set.putWorker({ ...heardOf(worker, at.now), status: "DRAINING" })
     return Result.succeed({ drained: set.runsOf(worker.workerId).length === 0 })
   }
-  set.putWorker({ ...heardOf(worker, at), status: "OFFLINE" })
+  set.putWorker({ ...heardOf(worker, at.now), status: "OFFLINE" })
   releaseRuns(set, worker.workerId, at.now)
   return Result.succeed({ drained: true })
 }

@@ -258,7 +258,7 @@ export class Session {
           Commands.heartbeat(command.value),
           (reply, now, { workerId }) => {
             for (const held of [...reply.lost, ...reply.cancelled]) this.#gaveUp(held)
-            this.#heard(workerId, now)
+            this.#heard(workerId, now, reply)
             if (reply.shouldDrain) this.#serving.get(workerId)?.drain()
             // of those that the worker is letting go of it is told by the answers to that
             const lost = reply.lost.filter((held) => !this.#leaving.has(leaseKey(held)))
@@ -328,9 +328,11 @@ export class Session {
       : this.#refusal(id, "lease_epoch is missing")
   }
 
-  #heard(workerId: string, now: number): void {
+  #heard(workerId: string, now: number, reply?: Pick<Reply["Heartbeat"], "patienceMillis">): void {
     const serving = this.#serving.get(workerId)
-    if (serving !== undefined) serving.heardAt = now
+    if (serving === undefined) return
+    if (reply !== undefined) serving.patienceMillis = reply.patienceMillis
+    serving.heardAt = now
   }
 
   #gaveUp({ lease, runId }: { readonly runId: string; readonly lease?: number }): void {
@@ -424,9 +426,10 @@ export class Session {
       beat,
       (reply, now, { held = before?.held() ?? [] }) => {
         if (isLatest()) {
-          const gone = new Set([...reply.lost, ...reply.cancelled].map(({ runId }) => runId))
-          const kept = held.filter(({ runId }) => !gone.has(runId))
+          const gone = new Set([...reply.lost, ...reply.cancelled].map(leaseKey))
+          const kept = held.filter((held) => !gone.has(leaseKey(held)))
           const serving = servings.serve(resuming.latest, kept, this.#listener(resuming.latest), now)
+          serving.patienceMillis = reply.patienceMillis
           this.#serving.set(workerId, serving)
           if (reply.shouldDrain) serving.drain()
         }
@@ -469,7 +472,7 @@ export class Session {
 const isBegunAs = (stepId: string, { execute, step }: Reply["BeginStep"]): boolean =>
   execute && step.stepId === stepId && step.kind === "FUNCTION" && step.attempt === 1
 
-const nothingLost: Reply["Heartbeat"] = { shouldDrain: false, lost: [], cancelled: [] }
+const nothingLost = { shouldDrain: false, lost: [], cancelled: [] }
 
 const readServe = (request: ServeRequest): Read<Served> => {
   const { capacity, namespace, taskQueue, workflowTypes } = request

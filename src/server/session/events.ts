@@ -30,7 +30,7 @@ export const registered = (reply: Reply["RegisterWorker"], maxPayloadBytes: numb
   value: Replies.registered(reply, maxPayloadBytes)
 })
 
-export const heard = (reply: Reply["Heartbeat"], now?: number): Event => ({
+export const heard = (reply: Omit<Reply["Heartbeat"], "patienceMillis">, now?: number): Event => ({
   case: "heard",
   value: Replies.heard(reply, now)
 })

@@ -2,7 +2,7 @@
  * The time of the database, which servers that share it have in common: asked for now and then, and carried on by the
  * monotonic clock in between, so that a clock of this machine that is wrong, or is set, makes no difference.
  */
-import { Clock, Effect, type Scope } from "effect"
+import { Clock, Effect, Latch, type Scope } from "effect"
 import type { Read } from "./queries/reads.ts"
 
 const question: Read<number> = {
@@ -19,6 +19,9 @@ const samples = 3
 
 /** Clocks that differ by more were set; below, time waits rather than going back. */
 const setMillis = 1_000
+
+/** How long what needs the time waits for the database to tell it, after a clock was set. Milliseconds. */
+const patienceMillis = 1_000
 
 const nanosPerMilli = 1_000_000
 
@@ -67,7 +70,19 @@ export const make = Effect.fnUntraced(function* <E>(
     if (now > latest || latest - now > setMillis) latest = now
     return latest
   })
-  return Effect.suspend(() =>
-    Math.abs(difference() - known) > setMillis ? Effect.andThen(Effect.ignore(refresh), now) : now
-  )
+  let asking: Latch.Latch | undefined
+  /** Asks once for all who need to know. */
+  const ask = Effect.suspend(() => {
+    if (asking !== undefined) return asking.await
+    const told = Latch.makeUnsafe()
+    asking = told
+    return Effect.ensuring(
+      Effect.ignore(Effect.timeoutOption(refresh, patienceMillis)),
+      Effect.sync(() => {
+        asking = undefined
+        told.openUnsafe()
+      })
+    )
+  })
+  return Effect.suspend(() => (Math.abs(difference() - known) > setMillis ? Effect.andThen(ask, now) : now))
 })

@@ -239,9 +239,9 @@ export const migrations: ReadonlyArray<{ readonly name: string; readonly stateme
   },
   {
     name: "presence",
-    // how often workers were told to show signs of life, and over which of their streams they did last
+    // how long workers may be silent with every server, and over which of their streams they were heard of last
     statements: [
-      `ALTER TABLE workers ADD COLUMN heartbeat_millis bigint NOT NULL DEFAULT 0,
+      `ALTER TABLE workers ADD COLUMN patience_millis bigint NOT NULL DEFAULT 0,
         ADD COLUMN stream bigint NOT NULL DEFAULT 0`
     ]
   }

@@ -14,7 +14,7 @@ export const workerMutable = [
   "workflow_type_concurrency",
   "registered_at",
   "last_heartbeat_at",
-  "heartbeat_millis",
+  "patience_millis",
   "stream"
 ]
 
@@ -43,7 +43,7 @@ export type WorkerRow = readonly [
   workflowTypeConcurrency: string,
   registeredAt: number,
   lastHeartbeatAt: number,
-  heartbeatMillis: number,
+  patienceMillis: number,
   stream: number
 ]
 
@@ -56,7 +56,7 @@ export const workerMutableValues = (worker: WorkerRecord): Array<Value> => [
   toJson(worker.workflowTypeConcurrency),
   worker.registeredAt,
   worker.lastHeartbeatAt,
-  worker.heartbeatMillis,
+  worker.patienceMillis,
   worker.stream
 ]
 
@@ -85,7 +85,7 @@ export const toWorkerRecord = (row: WorkerRow): WorkerRecord => {
     workflowTypeConcurrency: fromJson(row[11]),
     registeredAt: row[12],
     lastHeartbeatAt: row[13],
-    heartbeatMillis: row[14],
+    patienceMillis: row[14],
     stream: row[15]
   }
   if (row[10] !== null) worker.queueConcurrencyLimit = row[10]

@@ -191,8 +191,8 @@ export const migrations: ReadonlyArray<string> = [
   CREATE TABLE removals (seq INTEGER PRIMARY KEY);
   `,
   `
-  -- how often workers were told to show signs of life, and over which of their streams they did last
-  ALTER TABLE workers ADD COLUMN heartbeat_millis INTEGER NOT NULL DEFAULT 0;
+  -- how long workers may be silent with every server, and over which of their streams they were heard of last
+  ALTER TABLE workers ADD COLUMN patience_millis INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE workers ADD COLUMN stream INTEGER NOT NULL DEFAULT 0;
   `
 ]

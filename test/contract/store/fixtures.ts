@@ -197,8 +197,8 @@ export const workerOf = (n: number, over: Partial<WorkerRecord> = {}): WorkerRec
   workflowTypeConcurrency: {},
   registeredAt: at,
   lastHeartbeatAt: at,
-  heartbeatMillis: 10_000,
-  stream: 0,
+  patienceMillis: 20_000,
+  stream: 3,
   ...over
 })
 

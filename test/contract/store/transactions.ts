@@ -165,7 +165,12 @@ export const transactions = (test: Case) => {
         const wants = { workers: new Set([id(1), id(2), id(3)]) }
         assert.sameDeepMembers([...(yield* see(wants)).workers], [workerOf(1), full])
         const { queueConcurrencyLimit, ...changed } = { ...full, status: "OFFLINE" as const, version: "2", labels: {} }
-        const beaten = workerOf(1, { lastHeartbeatAt: at + 5, queueConcurrencyLimit: 7 })
+        const beaten = workerOf(1, {
+          lastHeartbeatAt: at + 5,
+          queueConcurrencyLimit: 7,
+          patienceMillis: 7_000,
+          stream: 5
+        })
         yield* write({ updateWorkers: [changed, beaten] })
         assert.sameDeepMembers([...(yield* see(wants)).workers], [beaten, changed])
         const read = yield* Store.use((store) => Effect.all([store.getWorker(id(1)), store.getWorker(id(9))]))

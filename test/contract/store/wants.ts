@@ -358,17 +358,19 @@ export const wants = (test: Case) => {
       Effect.gen(function* () {
         yield* write({
           insertWorkers: [
-            workerOf(801, { lastHeartbeatAt: at - 1 }),
-            workerOf(802, { lastHeartbeatAt: at, status: "DRAINING" }),
-            workerOf(803, { lastHeartbeatAt: at + 1 }),
-            workerOf(804, { lastHeartbeatAt: at - 5, status: "OFFLINE" })
+            workerOf(801, { lastHeartbeatAt: at - 1, patienceMillis: 100 }),
+            workerOf(802, { lastHeartbeatAt: at, patienceMillis: 100, status: "DRAINING" }),
+            workerOf(803, { lastHeartbeatAt: at + 1, patienceMillis: 1 }),
+            workerOf(804, { lastHeartbeatAt: at - 5, patienceMillis: 1, status: "OFFLINE" }),
+            workerOf(805, { lastHeartbeatAt: at - 5, patienceMillis: 106 })
           ],
-          insertRuns: [held(1, 801), held(2, 802), held(3, 803), held(4, 804)]
+          insertRuns: [held(1, 801), held(2, 802), held(3, 803), held(4, 804), held(5, 805)]
         })
-        const rows = yield* see({ quietSince: at })
+        const quiet = { since: at, now: at + 100 }
+        const rows = yield* see({ quiet })
         assert.deepStrictEqual(runIds(rows), [id(1), id(2)])
-        assert.deepStrictEqual(yield* workers({ quietSince: at }), [id(801), id(802)])
-        assert.deepStrictEqual(yield* workers({ quietSince: 0 }), [])
+        assert.deepStrictEqual(yield* workers({ quiet }), [id(801), id(802)])
+        assert.deepStrictEqual(yield* workers({ quiet: { since: 0, now: at + 1_000 } }), [])
       })
     )
   })

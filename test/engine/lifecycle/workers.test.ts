@@ -74,6 +74,7 @@ describe("a heartbeat", () => {
       const reply = world.send({ _tag: "Heartbeat", workerId, held })
       assert.deepStrictEqual(reply, {
         shouldDrain: false,
+        patienceMillis: 20_000,
         lost: [ended, { ...stale, lease: 9 }, gone],
         cancelled: [cancelled, terminated]
       })
@@ -114,11 +115,21 @@ describe("a heartbeat", () => {
       }
       assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId, held, stream: 2 }).lost, [])
       assert.deepStrictEqual(world.send({ _tag: "Heartbeat", workerId, held, stream: 3 }).lost, [])
-      // of peers that number no streams nothing is known, and who registers may count anew
+      // of peers that number no streams nothing is known
       world.send({ _tag: "Heartbeat", workerId, held })
-      refusal(world.try({ _tag: "Heartbeat", workerId, held, stream: 2 }), "PreconditionFailed")
+      // nor does a registration change that which is carried out late
       assert.strictEqual(world.register({ instanceId: "i" }), workerId)
-      world.send({ _tag: "Heartbeat", workerId, held, stream: 1 })
+      refusal(world.try({ _tag: "Heartbeat", workerId, held, stream: 2 }), "PreconditionFailed")
+    })
+  )
+
+  it.effect("is taken over any stream from a worker without an id of its own that registers again", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const workerId = world.register({ instanceId: "" })
+      world.send({ _tag: "Heartbeat", workerId, held: [], stream: 2 })
+      assert.strictEqual(world.register({ instanceId: "" }), workerId)
+      world.send({ _tag: "Heartbeat", workerId, held: [], stream: 1 })
     })
   )
 
@@ -139,7 +150,7 @@ describe("a heartbeat", () => {
       assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 0 })
       assert.strictEqual(renewed(), world.now + 60_000)
       // the clock was set back
-      world.now -= 3_600_000
+      world.now -= 7_200_000
       assert.strictEqual(renewed(), world.now + 60_000)
       world.now += 30_000
       assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 1 })
@@ -189,12 +200,51 @@ describe("a heartbeat", () => {
   )
 })
 
+describe("a worker that an earlier version has registered", () => {
+  it.effect("is given the time of the first server that hears of it", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const { settings } = world
+      world.settings = { ...settings, heartbeatMillis: 0 }
+      const workerId = world.register()
+      world.settings = settings
+      assert.strictEqual(world.send({ _tag: "Heartbeat", workerId }).patienceMillis, 20_000)
+      world.settings = { leaseMillis: 2_000, staleMillis: 2_000, heartbeatMillis: 1_000 }
+      assert.strictEqual(world.send({ _tag: "Heartbeat", workerId }).patienceMillis, 20_000)
+    })
+  )
+})
+
+describe("a registration that is carried out late", () => {
+  it.effect("takes nothing from the worker that it was told of since", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const workerId = world.register({ instanceId: "i" })
+      const runId = world.start()
+      const run = { runId, lease: Number(world.claim(workerId)?.lease) }
+      world.now += 25_000
+      world.send({ _tag: "Heartbeat", workerId, held: [run] })
+      world.now -= 25_000
+      world.settings = { leaseMillis: 2_000, staleMillis: 2_000, heartbeatMillis: 1_000 }
+      assert.strictEqual(world.register({ instanceId: "i" }), workerId)
+      world.now += 44_999
+      assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 0 })
+      world.now += 1
+      assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 1 })
+    })
+  )
+})
+
 describe("a worker that goes", () => {
   it.effect("is not taken for gone before the lease of a run that it claimed has nearly ended", () =>
     Effect.gen(function* () {
       const world = yield* makeWorld
-      world.settings = { leaseMillis: 2_000, staleMillis: 2_000, heartbeatMillis: 1_000 }
+      const short = { leaseMillis: 2_000, staleMillis: 2_000, heartbeatMillis: 1_000 }
+      const { settings } = world
+      world.settings = short
       const workerId = world.register()
+      // with a server that has more patience
+      world.settings = settings
       for (const _ of [1, 2, 3]) {
         world.now += 100
         world.claim(workerId)
@@ -203,6 +253,7 @@ describe("a worker that goes", () => {
       const runId = world.start()
       assert.strictEqual(world.claim(workerId)?.run.runId, runId)
       world.now += 1_750
+      world.settings = short
       assert.deepStrictEqual(world.send({ _tag: "ExpireWorkers" }), { expired: 0 })
       assert.strictEqual(world.run({ runId }).status, "RUNNING")
     })

@@ -13,7 +13,6 @@ import {
   column,
   failureBytes,
   inParts,
-  int8,
   namesOf,
   onRows,
   type Parameter,
@@ -22,6 +21,7 @@ import {
   type Statement,
   texts
 } from "../values.ts"
+import { isQuiet } from "./workers.ts"
 
 const lockedColumns = [...runColumns, "revision"]
 const columns = lockedColumns.join(", ")
@@ -49,10 +49,10 @@ const sourcesOf = (wants: Wants): { readonly sources: ReadonlyArray<string>; rea
       `SELECT run_id FROM runs WHERE status = 2 AND worker_id = ANY(${param(texts(wants.workerRuns))}::text[])`
     )
   }
-  if (wants.quietSince !== undefined) {
+  if (wants.quiet !== undefined) {
     sources.push(`SELECT r.run_id FROM workers AS k
       CROSS JOIN LATERAL (SELECT run_id FROM runs WHERE worker_id = k.worker_id AND status = 2 OFFSET 0) AS r
-      WHERE k.status <> 3 AND k.last_heartbeat_at <= ${param(int8(wants.quietSince))}`)
+      WHERE ${isQuiet(wants.quiet, param)}`)
   }
   if (wants.scheduleRuns.size > 0) {
     sources.push(`SELECT r.run_id FROM unnest(${param(texts(wants.scheduleRuns))}::text[]) AS w (schedule_id)

@@ -17,6 +17,10 @@ import type { Question } from "../pipeline.ts"
 import { array, arraysOf, given, int8, listed, type Parameter, type Statement, type Type, texts } from "../values.ts"
 import * as limits from "./limits.ts"
 
+/** Whether a worker `k` is quiet. */
+export const isQuiet = ({ now, since }: NonNullable<Wants["quiet"]>, param: (value: Parameter) => string): string =>
+  `k.status <> 3 AND k.last_heartbeat_at <= ${param(int8(since))} AND k.last_heartbeat_at + k.patience_millis <= ${param(int8(now))}`
+
 /** Locks the workers that are wanted, in the order of their ids. */
 export const lockWorkers = (wants: Wants, loaded: Loaded): ReadonlyArray<Question> => {
   const params: Array<Parameter> = []
@@ -43,10 +47,8 @@ export const lockWorkers = (wants: Wants, loaded: Loaded): ReadonlyArray<Questio
         WHERE namespace = w.namespace AND task_queue = w.task_queue AND hostname = w.hostname AND pid = w.pid
           AND instance_id = w.instance_id AND status <> 3 OFFSET 0) AS k`)
   }
-  if (wants.quietSince !== undefined) {
-    sources.push(
-      `SELECT worker_id FROM workers WHERE status <> 3 AND last_heartbeat_at <= ${param(int8(wants.quietSince))}`
-    )
+  if (wants.quiet !== undefined) {
+    sources.push(`SELECT worker_id FROM workers AS k WHERE ${isQuiet(wants.quiet, param)}`)
   }
   return sources.length === 0
     ? []
@@ -93,7 +95,7 @@ const types: Readonly<Record<string, Type>> = {
   queue_concurrency_limit: "int4",
   registered_at: "int8",
   last_heartbeat_at: "int8",
-  heartbeat_millis: "int8",
+  patience_millis: "int8",
   stream: "int8",
   enabled: "int2",
   created_at: "int8",

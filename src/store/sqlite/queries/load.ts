@@ -78,8 +78,8 @@ export const load = ({ limits, namespaces, runs, schedules, steps, workers }: Qu
   for (const id of wants.workers) add(foundWorkers, workerId, workers.byId(id))
   for (const key of wants.workerKeys) add(foundWorkers, workerId, workers.byKey(key))
   const holders = new Set(wants.workerRuns)
-  if (wants.quietSince !== undefined) {
-    for (const worker of workers.quiet(wants.quietSince)) {
+  if (wants.quiet !== undefined) {
+    for (const worker of workers.quiet(wants.quiet)) {
       add(foundWorkers, workerId, worker)
       holders.add(worker.workerId)
     }

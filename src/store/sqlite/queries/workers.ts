@@ -5,6 +5,7 @@ import type {
   NamespaceRecord,
   Page,
   Paging,
+  Wants,
   WorkerFilter,
   WorkerKey,
   WorkerRecord
@@ -34,7 +35,7 @@ export const sql = {
   byId: `SELECT ${columns} FROM workers WHERE worker_id = ?`,
   byKey: `SELECT ${columns} FROM workers
     WHERE namespace = ? AND task_queue = ? AND hostname = ? AND pid = ? AND instance_id = ? AND status <> 3`,
-  quiet: `SELECT ${columns} FROM workers WHERE last_heartbeat_at <= ? AND status <> 3`,
+  quiet: `SELECT ${columns} FROM workers WHERE last_heartbeat_at <= ? AND last_heartbeat_at + patience_millis <= ? AND status <> 3`,
   quietest: "SELECT min(last_heartbeat_at) FROM workers WHERE status <> 3",
   insert: `INSERT INTO workers (${columns}) VALUES (${placeholders(workerColumns)})`,
   active: "SELECT count(*) FROM runs WHERE worker_id = ? AND status = 2",
@@ -54,8 +55,7 @@ export interface Workers {
   readonly byId: (workerId: string) => WorkerRecord | undefined
   /** The worker with that key that is not OFFLINE. */
   readonly byKey: (key: WorkerKey) => WorkerRecord | undefined
-  /** Workers not OFFLINE and last heard of at that time or before. */
-  readonly quiet: (since: number) => ReadonlyArray<WorkerRecord>
+  readonly quiet: (wanted: NonNullable<Wants["quiet"]>) => ReadonlyArray<WorkerRecord>
   readonly quietest: () => number | undefined
   readonly described: (workerId: string) => DescribedWorker | undefined
   readonly page: (filter: WorkerFilter, paging: Paging) => Page<DescribedWorker>
@@ -104,7 +104,7 @@ export const make = (prepare: Prepare): Workers => {
     },
     byId: (workerId) => cache.get(workerId, read),
     byKey: (key) => record(byKey.get(key.namespace, key.taskQueue, key.hostname, key.pid, key.instanceId)),
-    quiet: (since) => quiet.all(since).map(toWorkerRecord),
+    quiet: ({ now, since }) => quiet.all(since, now).map(toWorkerRecord),
     quietest: () => quietest.get()?.[0] ?? undefined,
     insert: (worker) => {
       insert.run(...workerValues(worker))
