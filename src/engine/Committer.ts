@@ -48,6 +48,13 @@ const busyCommands = 8
 /** What it waits for, of as many as were carried out and have come meanwhile. The rest may have no more to say. */
 const gatheredPart = 0.75
 
+/**
+ * Decisions are made anew that go by a time which is older, in milliseconds: this process stood still since. Where that
+ * is so again and again the rows are slow to be had, and nothing is gained.
+ */
+const oldMillis = 10_000
+const renewals = 2
+
 /** A transaction that takes longer was held up, and has let enough commands come. Milliseconds. */
 const longestGathering = 10
 
@@ -114,7 +121,12 @@ export const make = Effect.fnUntraced(function* (
   const putBack = ({ lease, run: { namespace, runId } }: Claimed): void =>
     lanes.push({ command: { _tag: "ReleaseRun", namespace, runId, lease }, random: 0, answer: () => {} })
 
-  const transact = Effect.fnUntraced(function* (batch: ReadonlyArray<Submission>) {
+  type Committed = { readonly replies: Decided["replies"]; readonly commit: Commit }
+
+  const transact = Effect.fnUntraced(function* (
+    batch: ReadonlyArray<Submission>,
+    renewed = 0
+  ): Effect.fn.Return<Committed, StoreError> {
     const { heartbeatMillis, leaseMillis, staleMillis } = settings
     const at = { now: yield* store.now, leaseMillis, staleMillis, heartbeatMillis }
     const wants = wantsOf(
@@ -122,18 +134,21 @@ export const make = Effect.fnUntraced(function* (
       at
     )
     let before: Rows["runs"] = []
-    const began = laneCount > 1 ? millis() : 0
-    const decided = yield* store.transact(wants, (rows) => {
+    const began = millis()
+    let isOld = false
+    const decided: Decided = yield* store.transact(wants, (rows) => {
       before = rows.runs
-      const value: Decided = decide(wants, rows, batch, at)
+      isOld = renewed < renewals && millis() - began > oldMillis
+      const value = decide(wants, rows, isOld ? [] : batch, at)
       return { changes: value.changes, value }
     })
+    if (isOld) return yield* transact(batch, renewed + 1)
     const { changes, relaxed, replies } = decided
     if (laneCount > 1 && Object.values(changes).some((written) => written.length > 0)) {
       const ended = millis()
       lanes.want(pace.lanes(ended - began, ended))
     }
-    return { replies, commit: { changes, relaxed, now: at.now, before, size: batch.length } satisfies Commit }
+    return { replies, commit: { changes, relaxed, now: at.now, before, size: batch.length } }
   })
 
   /** Whatever others do that are told of something, the defect of one keeps nothing from the rest. */
@@ -154,10 +169,7 @@ export const make = Effect.fnUntraced(function* (
       )
     })
 
-  const tell = (
-    batch: ReadonlyArray<Submission>,
-    { commit, replies }: Effect.Success<ReturnType<typeof transact>>
-  ): Effect.Effect<void> =>
+  const tell = (batch: ReadonlyArray<Submission>, { commit, replies }: Committed): Effect.Effect<void> =>
     each((attempt) => {
       attempt(() => hooks.onCommit(commit))
       for (const [index, reply] of replies.entries()) attempt(() => batch[index]?.answer(reply, commit.now))

@@ -32,7 +32,7 @@ import { WorkingSet } from "./lifecycle/WorkingSet.ts"
 import * as Metrics from "./Metrics.ts"
 import { heed } from "./neighbours.ts"
 import * as Reports from "./reports.ts"
-import { intervalsRelied } from "./lifecycle/leases.ts"
+import { guaranteedIntervals } from "./lifecycle/leases.ts"
 import { removeEnded } from "./retention.ts"
 import { fireSchedules } from "./scheduler.ts"
 import { Servings } from "./Servings.ts"
@@ -211,7 +211,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     inputs,
     reading: claims,
     now: store.now,
-    silentMillis: intervalsRelied * options.heartbeatMillis,
+    silentMillis: guaranteedIntervals * options.heartbeatMillis,
     findWorker,
     tellServed: (workerId, at) => store.tell?.({ _tag: "WorkerServed", workerId, at }),
     fork: runFork

@@ -31,7 +31,8 @@ export const expireWorkers = (
         Option.getOrElse(quietest, () => now)
       )
       const overdueAt = silentSince + staleMillis
-      if (overdueAt > now) yield* Effect.sleep(overdueAt - now)
+      // if it seems to take longer, the clock was set back
+      if (overdueAt > now) yield* Effect.sleep(Math.min(overdueAt - now, staleMillis))
       else {
         const { expired } = yield* committer.execute({ _tag: "ExpireWorkers" })
         // it was heard of meanwhile, or may be silent for longer

@@ -11,7 +11,7 @@
  * | schedules | the next look |
  * | the end of an awaited run, a held run that was ended or taken away | the next look, later ones where more than 10,000 are awaited or held |
  * | a worker that is to drain | its next heartbeat |
- * | a worker that another server serves | it is handed nothing when silent for two heartbeats, and let go of when stale |
+ * | a worker that another server serves | it is handed nothing when silent for two heartbeats, and let go of when stale or longer silent than it may be |
  *
  * An end that is found so late that the run was removed meanwhile is told as what it is by then: there is no such run.
  *

@@ -14,20 +14,20 @@ const promptMillis = 1_000
 const reliedOnHeartbeats = 1.75
 
 /** A clock that is found to differ by so much from what it was before was set, or stood still. */
-const setMillis = 1_000
+const setMillis = 100
 
 /**
- * A server that was stopped together with its clocks gives leases that end early, until it has asked the database what
- * the time is. It does that every few seconds.
+ * For so long it is not believed that the server's time has gone back: it may have been stopped together with its clocks,
+ * and then gives leases that end early, until it has asked the database what the time is.
  */
-const doubtMillis = 10_000
+const disbeliefMillis = 60_000
 
 /** A sign of life that names the runs which the worker holds. */
 export interface Sign {
+  /** They are sent in this order. */
+  readonly number: number
   readonly sentAt: number
 }
-
-const clamp = (value: number, least: number, most: number): number => Math.min(Math.max(value, least), most)
 
 export class LeaseTrust {
   readonly #clock: Clock.Clock
@@ -37,10 +37,12 @@ export class LeaseTrust {
   /** By how much the monotonic clock has fallen behind the wall clock, and how they differed then. */
   #behind = 0
   #difference = Number.POSITIVE_INFINITY
+  #signs = 0
   /** How far the worker's time is ahead of the server's. */
   #least = Number.NEGATIVE_INFINITY
   #most = Number.POSITIVE_INFINITY
-  #doubtedUntil = Number.NEGATIVE_INFINITY
+  /** Since when the server's time seems to have gone back. */
+  #backSince: number | undefined
 
   constructor(clock: Clock.Clock, heartbeatMillis: number) {
     this.#clock = clock
@@ -67,7 +69,7 @@ export class LeaseTrust {
 
   /** A sign of life is sent now. */
   sent(): Sign {
-    const sign = { sentAt: this.#now() }
+    const sign = { number: ++this.#signs, sentAt: this.#now() }
     this.#underWay.add(sign)
     return sign
   }
@@ -83,13 +85,18 @@ export class LeaseTrust {
    */
   answered({ sentAt }: Sign, at: number): number {
     const now = this.#now()
-    const least = sentAt - at
-    const most = now - at
-    if (least > this.#most + setMillis) this.#doubtedUntil = now + doubtMillis
-    this.#least = clamp(this.#least, least, most)
-    this.#most = clamp(this.#most, least, most)
+    const isBack = sentAt - at > this.#most + setMillis
+    if (isBack) this.#backSince ??= now
+    else this.#backSince = undefined
+    if (this.#backSince === undefined || now - this.#backSince > disbeliefMillis) this.#compare(sentAt - at, now - at)
     this.#isHeard = true
-    return sentAt + this.#reliedOn
+    return Math.min(sentAt, at + this.#least) + this.#reliedOn
+  }
+
+  /** The worker's time is ahead by something in between. Earlier answers may have told it more exactly. */
+  #compare(least: number, most: number): void {
+    this.#least = most < this.#least ? least : Math.max(this.#least, least)
+    this.#most = least > this.#most ? most : Math.min(this.#most, most)
   }
 
   /**
@@ -104,7 +111,6 @@ export class LeaseTrust {
 
   /** Whether a lease is good for certain that is good until then. */
   isCertain(goodUntil: number): boolean {
-    const now = this.#now()
-    return this.#isHeard && this.#doubtedUntil <= now && now < goodUntil
+    return this.#isHeard && this.#now() < goodUntil
   }
 }

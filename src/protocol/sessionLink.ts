@@ -86,7 +86,7 @@ export const connect =
         const ended = () => {
           if (sign !== undefined) trust.ended(sign)
         }
-        if (held !== undefined) tasks.doubtOthers(held)
+        if (held !== undefined && sign !== undefined) tasks.doubtOthers(held, sign.number)
         const reply: Reply = {
           answered: (event) => {
             ended()
@@ -121,11 +121,7 @@ export const connect =
         if (reply.now === undefined) return
         const now = codec.readTimestamp(reply.now, "now")
         if (Result.isFailure(now)) return unreadable(now.failure)
-        const goodUntil = trust.answered(sign, now.success)
-        for (const of of held) {
-          const run = tasks.get(of)
-          if (run !== undefined) run.goodUntil = goodUntil
-        }
+        tasks.renew(held, sign.number, trust.answered(sign, now.success))
       }
 
       const goodUntil = ({ claimedAt }: PollTaskResponse): number => {

@@ -25,6 +25,8 @@ export interface Taken extends Held {
   polled: boolean
   /** Until then the lease is good for certain, as `LeaseTrust` has it. */
   goodUntil: number
+  /** The latest sign of life that did not name it, by its number. */
+  leftOut: number
 }
 
 interface Waiting {
@@ -63,8 +65,10 @@ export interface Tasks {
   /** All of that, and runs that it may still be at work on although it does not report them. */
   readonly all: () => ReadonlyArray<Held>
   readonly get: (held: Held) => Taken | undefined
-  /** The server is told of these runs, and may take back others: their leases are not certain from then on. */
-  readonly doubtOthers: (held: ReadonlyArray<Held>) => void
+  /** A sign of life names these runs. The server may take back others: their leases are not certain from then on. */
+  readonly doubtOthers: (held: ReadonlyArray<Held>, sign: number) => void
+  /** That sign of life was answered: until then the leases are certain that it named, unless a later one did not. */
+  readonly renew: (held: ReadonlyArray<Held>, sign: number, goodUntil: number) => void
   /** The run is no longer held. Whether it still waited to be polled, so that nobody knows of it. */
   readonly remove: (held: Held) => boolean
   /** Whether a run waits to be polled. */
@@ -147,7 +151,7 @@ export const make = (options: Options): Tasks => {
       if (known !== undefined) remove(known)
       const [take] = polls
       const steps = new Map<string, Begun>()
-      const run = { ...held, steps, since: options.now(), polled: take !== undefined, goodUntil }
+      const run = { ...held, steps, since: options.now(), polled: take !== undefined, goodUntil, leftOut: 0 }
       taken.set(held.runId, run)
       if (take === undefined) {
         queue.push({ run, task })
@@ -168,9 +172,19 @@ export const make = (options: Options): Tasks => {
     },
     all: () => reported(() => true),
     get,
-    doubtOthers: (held) => {
+    doubtOthers: (held, sign) => {
       const named = new Set(held.map(keyOf))
-      for (const run of taken.values()) if (!named.has(keyOf(run))) run.goodUntil = Number.NEGATIVE_INFINITY
+      for (const run of taken.values()) {
+        if (named.has(keyOf(run))) continue
+        run.leftOut = sign
+        run.goodUntil = Number.NEGATIVE_INFINITY
+      }
+    },
+    renew: (held, sign, goodUntil) => {
+      for (const of of held) {
+        const run = get(of)
+        if (run !== undefined && run.leftOut < sign) run.goodUntil = goodUntil
+      }
     },
     remove,
     isWaiting: () => queue.length > 0,

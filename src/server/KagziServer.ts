@@ -8,7 +8,7 @@
  */
 import { Context, Deferred, Duration, Effect, Layer } from "effect"
 import * as Engine from "../engine/Engine.ts"
-import { intervalsRelied } from "../engine/lifecycle/leases.ts"
+import { guaranteedIntervals } from "../engine/lifecycle/leases.ts"
 import { environment } from "./environment.ts"
 import * as Handlers from "./handlers/index.ts"
 import { makeRequestHandler } from "./http.ts"
@@ -104,7 +104,7 @@ export const layerEngine = (options: EngineOptions = {}): Layer.Layer<Engine.Eng
         ["staleAfter", staleMillis]
       ] as const) {
         // One lost heartbeat must not take a live worker's runs away.
-        if (value < intervalsRelied * heartbeatMillis) {
+        if (value < guaranteedIntervals * heartbeatMillis) {
           const message = `${name} (${value / 1000} s) must be at least twice the heartbeatInterval (${heartbeatMillis / 1000} s)`
           return yield* new StartError({ reason: "BadConfig", message })
         }

@@ -10,7 +10,7 @@ import {
 } from "../../gen/kagzi/v1/worker_pb.ts"
 import type { Reply } from "../engine/Command.ts"
 import type { Task } from "../engine/Engine.ts"
-import { intervalsRelied } from "../engine/lifecycle/leases.ts"
+import { guaranteedIntervals } from "../engine/lifecycle/leases.ts"
 import { held, int32, int64, payload, timestamp } from "../protocol/codec.ts"
 import { stepRecord, workflow } from "../protocol/codecRun.ts"
 import * as Pages from "./pages.ts"
@@ -21,7 +21,7 @@ export const registered = (
 ): RegisterResponse =>
   create(RegisterResponseSchema, {
     workerId,
-    heartbeatIntervalSecs: Math.max(1, Math.floor(patienceMillis / intervalsRelied / 1000)),
+    heartbeatIntervalSecs: Math.max(1, Math.floor(patienceMillis / guaranteedIntervals / 1000)),
     maxPayloadBytes: int32(maxPayloadBytes)
   })
 

@@ -339,4 +339,23 @@ describe("workers that are served over open connections", () => {
       assert.deepStrictEqual(leases(silent), [1, 1])
     })
   )
+
+  it.effect("hands runs to a worker for as long as it was told elsewhere that it may be silent", () =>
+    Effect.gen(function* () {
+      const bench = yield* makeBench({ heartbeatMillis: 1_000, leaseMillis: 3_600_000, staleMillis: 3_600_000 })
+      const { serving, tasks } = yield* serve(bench)
+      serving.patienceMillis = 20_000
+      serving.heardAt = yield* bench.engine.now
+      yield* TestClock.adjust("19 seconds")
+      yield* settle
+      yield* start(bench)
+      yield* settle
+      assert.lengthOf(tasks, 1)
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      yield* start(bench)
+      yield* settle
+      assert.lengthOf(tasks, 1)
+    })
+  )
 })

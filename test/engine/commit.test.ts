@@ -81,6 +81,27 @@ describe("the group commit", () => {
     })
   )
 
+  it.effect("decides by the time that it is when the rows were long in coming", () =>
+    Effect.gen(function* () {
+      for (const { held, late } of [
+        { held: 10_000, late: 0 },
+        { held: 10_001, late: 10_001 }
+      ]) {
+        const { control, engine } = yield* makeBench()
+        const began = yield* engine.now
+        control.gate.closeUnsafe()
+        const starting = yield* Effect.forkChild(start({ engine }))
+        yield* settle
+        yield* TestClock.adjust(held)
+        control.gate.openUnsafe()
+        const { runId } = yield* Fiber.join(starting)
+        assert.strictEqual((yield* engine.getRun("default", runId)).createdAt - began, late)
+        // what was decided first has changed nothing
+        assert.deepStrictEqual(control.transactions, late === 0 ? [2] : [0, 2])
+      }
+    })
+  )
+
   it.effect("waits for no more than go into a transaction", () =>
     Effect.gen(function* () {
       const bench = yield* makeBench({ maximumBatch: 8 })

@@ -21,12 +21,14 @@ const make = () => {
     time.monotonic += millis
     time.wall += millis
   }
-  /** Shows that it lives, which takes so long to arrive. Answers until when that is good. */
-  const beat = (millis = 0) => {
+  /** Shows that it lives, which takes so long to arrive, and its answer so long. Answers until when that is good. */
+  const beat = (there = 0, back = 0) => {
     const sign = trust.sent()
-    pass(millis)
+    pass(there)
+    const at = time.monotonic + server
+    pass(back)
     trust.ended(sign)
-    return trust.answered(sign, time.monotonic + server)
+    return trust.answered(sign, at)
   }
   const setServer = (millis: number) => {
     server += millis
@@ -81,14 +83,28 @@ describe("a lease", () => {
     assert.isFalse(trust.isCertain(goodUntil))
   })
 
-  it("is not certain for a while when the server's time has gone back", () => {
+  it("is as short as it is when the server's time has gone back, until that is how it is", () => {
     const { beat, pass, setServer, trust } = make()
-    beat()
-    setServer(-1_001)
-    assert.isFalse(trust.isCertain(beat()))
-    pass(9_999)
-    assert.isFalse(trust.isCertain(beat()))
+    beat(20, 30)
+    setServer(-5_000)
+    const early = beat()
+    pass(12_479)
+    assert.isTrue(trust.isCertain(early))
     pass(1)
+    assert.isFalse(trust.isCertain(early))
+    setServer(-15_000)
+    for (let n = 0; n < 4; n++) {
+      pass(10_000)
+      assert.isFalse(trust.isCertain(beat()))
+    }
+    // it was right after all, and is not once more
+    setServer(20_000)
+    assert.isTrue(trust.isCertain(beat()))
+    setServer(-20_000)
+    for (let n = 0; n < 7; n++) {
+      assert.isFalse(trust.isCertain(beat()))
+      pass(10_000)
+    }
     assert.isTrue(trust.isCertain(beat()))
   })
 })
@@ -134,9 +150,9 @@ describe("the lease of a run that comes", () => {
     assert.isTrue(isGood(world, world.server()))
     const before = world.trust.goodUntil(world.server())
     world.setServer(60_000)
-    world.beat(200)
+    world.beat(200, 300)
     assert.isTrue(isGood(world, world.server()))
-    assert.approximately(world.trust.goodUntil(world.server()), before + 3_200 - 3_000, 1)
+    assert.approximately(world.trust.goodUntil(world.server()), before + 300, 1)
   })
 
   it("is not certain before a sign of life was answered over the stream that it comes over", () => {

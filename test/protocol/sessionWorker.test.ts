@@ -274,7 +274,7 @@ describe("a worker over a session", () => {
     Effect.gen(function* () {
       const server = yield* serve()
       const held: Array<Held> = []
-      const { link, stream } = yield* connected(server, () => held, 1)
+      const { link, stream } = yield* connected(server, () => held)
       const old = yield* polled(link, stream, 1)
       held.push({ runId: old.runId, lease: old.lease })
       const again = yield* polled(link, stream, 1, 2)
@@ -298,6 +298,27 @@ describe("a worker over a session", () => {
       assert.deepStrictEqual(yield* link.notice, { _tag: "Lost", held: { runId: runOf(1), lease: 1 } })
       assert.isDefined(link.beginAhead(again, step("a")))
       assert.isUndefined(link.beginAhead(old, step("a")))
+    })
+  )
+
+  it.live("is not made certain of a run by the answer to a sign of life, if a later one did not name it", () =>
+    Effect.gen(function* () {
+      const server = yield* serve()
+      const { link, stream } = yield* connected(server, () => [], 1)
+      const run = yield* polled(link, stream, 1)
+      let beat = yield* stream.expect("heartbeat")
+      assert.lengthOf(beat.value.heldRuns, 1)
+      let earlier = beat
+      while (beat.value.heldRuns.length > 0) {
+        earlier = beat
+        beat = yield* stream.expect("heartbeat")
+      }
+      stream.answer(heard(earlier.id))
+      const starting = yield* Effect.forkChild(link.beginStep(run, step("a")))
+      const begin = yield* stream.expect("beginStep")
+      stream.answer(begun(begin.id, runOf(77), "a"))
+      yield* Fiber.join(starting)
+      assert.isUndefined(link.beginAhead(run, step("b")))
     })
   )
 

@@ -1,6 +1,6 @@
 /** What a server takes for the time of its database. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Fiber, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import * as Time from "../../src/store/postgres/Time.ts"
 
@@ -40,17 +40,23 @@ describe("the time of a PostgreSQL database", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("is asked for at once when the machine was suspended or its clock was set, and once only", () =>
+  it.effect("is asked for at once when the machine was suspended or its clock was set, once for all who wait", () =>
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       let asked = 0
       let passed = 0
       let set = 0
+      let isAway = false
+      const answers = Latch.makeUnsafe(true)
       const now = yield* Time.make(() =>
-        Effect.sync(() => {
-          asked++
-          return clock.currentTimeMillisUnsafe() + ahead + passed
-        })
+        Effect.andThen(
+          answers.await,
+          Effect.suspend(() => {
+            if (isAway) return Effect.fail("away")
+            asked++
+            return Effect.succeed(clock.currentTimeMillisUnsafe() + ahead + passed)
+          })
+        )
       ).pipe(
         Effect.provideService(Clock.Clock, {
           ...clock,
@@ -70,8 +76,41 @@ describe("the time of a PostgreSQL database", () => {
       assert.strictEqual(asked, 6)
       set = -7_200_000
       assert.strictEqual(yield* difference, ahead + 60_000)
-      assert.strictEqual(yield* difference, ahead + 60_000)
       assert.strictEqual(asked, 9)
+
+      answers.closeUnsafe()
+      passed = 120_000
+      const first = yield* Effect.forkChild(difference)
+      const others = yield* Effect.forkChild(Effect.all([difference, difference], { concurrency: 2 }))
+      yield* settle
+      yield* Fiber.interrupt(first)
+      assert.isUndefined(others.pollUnsafe())
+      answers.openUnsafe()
+      assert.deepStrictEqual(yield* Fiber.join(others), [ahead + 120_000, ahead + 120_000])
+      assert.strictEqual(asked, 12)
+
+      isAway = true
+      passed = 180_000
+      const late = yield* Effect.forkChild(difference)
+      const tooLate = yield* Effect.forkChild(difference)
+      yield* settle
+      yield* TestClock.adjust("4 seconds")
+      isAway = false
+      assert.isUndefined(late.pollUnsafe())
+      for (let n = 0; n < 2; n++) {
+        yield* TestClock.adjust("100 millis")
+        yield* settle
+      }
+      assert.strictEqual(yield* Fiber.join(late), ahead + 180_000)
+      assert.strictEqual(yield* Fiber.join(tooLate), ahead + 180_000)
+
+      // it goes on all the same when nobody can be asked for long
+      isAway = true
+      passed = 240_000
+      const without = yield* Effect.forkChild(difference)
+      yield* settle
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* Fiber.join(without), ahead + 180_000)
     }).pipe(Effect.scoped)
   )
 })

@@ -17,18 +17,18 @@ export interface Circumstances {
   readonly heartbeatMillis: number
 }
 
-/** A command may be carried out so late, by a server that stood still. Milliseconds. */
-const lateMillis = 3_600_000
+/** More than what is decided may be late, or servers may differ in what the time is. Milliseconds. */
+const lateMillis = 60_000
 
-/** The later of two times, the first of which is known. One that is further ahead was noted before the clock was set back. */
+/** The later of the two, unless the known one is so far ahead that the clock must have been set back since. */
 export const later = (known: number, time: number): number =>
   known <= time + lateMillis ? Math.max(known, time) : time
 
 /**
- * What a worker relies on that was told of an interval: so many of them leases last, and it may be silent, with every
- * server. Servers may be set differently.
+ * So many of the intervals that a worker was told of leases last at least, and it may be silent, with every server:
+ * servers may be set differently.
  */
-export const intervalsRelied = 2
+export const guaranteedIntervals = 2
 
 interface OfRun {
   readonly namespace: string

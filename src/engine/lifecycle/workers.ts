@@ -23,7 +23,7 @@ const handOverMillis = 5_000
 /** Polls of a busy worker don't each write its row: they are stored this coarsely, in milliseconds. */
 const seenMillis = 1_000
 
-/** It is no more than this part of what the worker relies on, which makes less of it than an eighth smaller. */
+/** At most this part of its patience: clients rely on 1.75 of the 2 intervals that this is, so twice as much is to spare. */
 const seenPart = 1 / 16
 
 /** How long it may be silent. */
@@ -75,7 +75,7 @@ export const registerWorker = (
   return Result.map(Namespaces.ensure(set, command.namespace, command.namespaceId, at.now), () => {
     const { _tag, namespaceId, queueConcurrencyLimit, ...told } = command
     const known = set.workerByKey(command)
-    const patienceMillis = Leases.intervalsRelied * at.heartbeatMillis
+    const patienceMillis = Leases.guaranteedIntervals * at.heartbeatMillis
     return set.putWorker({
       ...told,
       ...(queueConcurrencyLimit === undefined ? {} : { queueConcurrencyLimit }),
@@ -144,7 +144,7 @@ export const heartbeat = (
     // from a server that stood still, or through one: it would take back what has come to the worker since
     if (stream < known.stream) return refused(`Worker ${known.workerId} was heard of over a later stream`)
     // a version that did not note it may have registered the worker
-    const patienceMillis = known.patienceMillis || Leases.intervalsRelied * at.heartbeatMillis
+    const patienceMillis = known.patienceMillis || Leases.guaranteedIntervals * at.heartbeatMillis
     const worker = set.putWorker({ ...heardOf(known, at.now), patienceMillis, stream })
     const shouldDrain = worker.status === "DRAINING"
     if (command.held !== undefined) {

@@ -20,8 +20,12 @@ const samples = 3
 /** Clocks that differ by more were set; below, time waits rather than going back. */
 const setMillis = 1_000
 
-/** How long what needs the time waits for the database to tell it, after a clock was set. Milliseconds. */
-const patienceMillis = 1_000
+/** The wall clock has moved by more against the monotonic one when it was set or the machine was suspended. */
+const movedMillis = 100
+
+/** How long what needs the time waits for the database to tell it then, and for the next attempt. Milliseconds. */
+const patienceMillis = 5_000
+const retryMillis = 100
 
 const nanosPerMilli = 1_000_000
 
@@ -54,35 +58,36 @@ export const make = Effect.fnUntraced(function* <E>(
   })
   // What agrees with an answer stays as it is: one that was slow to come, of a busy server, says little.
   const refresh = Effect.suspend(() => {
-    const asked = difference()
+    const before = difference()
     return Effect.map(best, ({ least, most }) => {
       offset = Math.min(Math.max(offset, least), most)
-      known = asked
+      known = before
     })
   })
 
   const { least, most } = yield* best
   offset = (least + most) / 2
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(refreshMillis), Effect.ignore(refresh))))
+  const wanted = Latch.makeUnsafe()
+  const asked = Latch.makeUnsafe()
+  const refreshing = Effect.gen(function* () {
+    yield* Effect.raceFirst(wanted.await, Effect.sleep(refreshMillis))
+    wanted.closeUnsafe()
+    yield* Effect.catch(refresh, () => Effect.sleep(retryMillis))
+    asked.openUnsafe()
+  })
+  yield* Effect.forkScoped(Effect.forever(refreshing))
 
   const now = Effect.sync(() => {
     const now = Math.floor(monotonic() + offset)
     if (now > latest || latest - now > setMillis) latest = now
     return latest
   })
-  let asking: Latch.Latch | undefined
-  /** Asks once for all who need to know. */
-  const ask = Effect.suspend(() => {
-    if (asking !== undefined) return asking.await
-    const told = Latch.makeUnsafe()
-    asking = told
-    return Effect.ensuring(
-      Effect.ignore(Effect.timeoutOption(refresh, patienceMillis)),
-      Effect.sync(() => {
-        asking = undefined
-        told.openUnsafe()
-      })
-    )
+  const hasMoved = () => Math.abs(difference() - known) > movedMillis
+  const settled: Effect.Effect<void> = Effect.suspend(() => {
+    if (!hasMoved()) return Effect.void
+    asked.closeUnsafe()
+    wanted.openUnsafe()
+    return Effect.andThen(asked.await, settled)
   })
-  return Effect.suspend(() => (Math.abs(difference() - known) > setMillis ? Effect.andThen(ask, now) : now))
+  return Effect.suspend(() => (hasMoved() ? Effect.andThen(Effect.timeoutOption(settled, patienceMillis), now) : now))
 })
