@@ -1,8 +1,8 @@
 /**
  * A process of its own that holds a store, of that file or PostgreSQL database: `node child.ts hold <store>` says
  * `ready` and waits, `node child.ts write <store> <first>` writes one run after the other, each with a step, and says
- * its number when it is acknowledged, `node child.ts remove <store>` removes ended runs in small transactions and says how
- * many each has removed. Each says why when it fails.
+ * its number when it is acknowledged, `node child.ts remove <store> <most>` removes ended runs in so many small
+ * transactions, says how many each has removed, and waits. Each says why when it fails.
  */
 import { writeSync } from "node:fs"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -33,10 +33,16 @@ const removeAll = Effect.gen(function* () {
   const store = yield* Store
   const which: Removable = { namespace: "default", status: "COMPLETED", endedBy: Number.MAX_SAFE_INTEGER }
   let after: Cursor | undefined
+  let left = Number(first)
+  const next = (removed: number) =>
+    Effect.andThen(
+      say(String(removed)),
+      Effect.suspend(() => (--left === 0 ? Effect.never : Effect.void))
+    )
   do {
     const removal = yield* store.removeEnded(after === undefined ? which : { ...which, after }, smallRoom)
-    yield* say(String(removal.removed))
-    if (removal.stepsLeft) while (yield* store.removeLeftSteps(smallRoom)) yield* say("0")
+    yield* next(removal.removed)
+    if (removal.stepsLeft) while (yield* store.removeLeftSteps(smallRoom)) yield* next(0)
     after = removal.next
   } while (after !== undefined)
   yield* say("done")
